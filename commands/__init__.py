@@ -1,0 +1,1 @@
+"""What may happen: one verb per file, and the Protocols that the verbs need."""

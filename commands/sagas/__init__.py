@@ -1,0 +1,1 @@
+"""The process managers: they look at a stream and issue the next command."""

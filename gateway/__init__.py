@@ -1,0 +1,1 @@
+"""How the world asks: HTTP and the `loop` command."""

@@ -1,0 +1,1 @@
+"""What we show: one disposable read model per file."""

@@ -1,0 +1,1 @@
+"""How we prove it: following, rebuilding and explaining the log."""
