@@ -1,0 +1,1 @@
+"""PostgreSQL and NATS as children of our own process, for a machine that has neither."""
