@@ -1,0 +1,69 @@
+"""Real servers for every test: one PostgreSQL and one NATS a session, one database a test."""
+
+import importlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from adapters.embedded.nats import EmbeddedNats
+from adapters.embedded.postgres import EmbeddedPostgres
+
+TEMPLATE = "loop_template"
+
+
+def at_database(url: str, name: str) -> str:
+    """Give the URL of another database on the same server."""
+    return url.replace("/loop?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_template(postgres: EmbeddedPostgres) -> str:
+    """The name of a database with all migrations and no rows."""
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    migrations = importlib.import_module("adapters.migrations")
+    migrate = cast("Callable[[str], None]", migrations.migrate)
+    migrate(at_database(postgres.url, TEMPLATE))
+    return TEMPLATE
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, database_template: str) -> Iterator[str]:
+    """A fresh, migrated database; dropped afterwards with whoever is still connected."""
+    name = f"test_{next(_numbers)}"
+    database, template = sql.Identifier(name), sql.Identifier(database_template)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
+        yield at_database(postgres.url, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNats]:
+    with EmbeddedNats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def nats_url(nats_server: EmbeddedNats) -> str:
+    return nats_server.url
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder that does not exist yet."""
+    return tmp_path / "data"
