@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -22,8 +23,12 @@ def at_database(url: str, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+def postgres() -> Iterator[EmbeddedPostgres]:
+    # Not in pytest's own folder: no other user can enter that, and PostgreSQL never runs as root.
+    with (
+        tempfile.TemporaryDirectory(prefix="loop-test-") as data,
+        EmbeddedPostgres(Path(data)) as server,
+    ):
         yield server
 
 
@@ -61,9 +66,3 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNa
 @pytest.fixture
 def nats_url(nats_server: EmbeddedNats) -> str:
     return nats_server.url
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data folder that does not exist yet."""
-    return tmp_path / "data"

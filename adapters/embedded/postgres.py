@@ -103,6 +103,7 @@ class EmbeddedPostgres:
         try:
             run_as = identity.choose(data=self._data, binary=binaries / "postgres")
             identity.give(self._folder, run_as)
+            self._forget_stale_pid()
             password = folder.secret(self._folder / "password")
             if not self._cluster.exists():
                 self._create_cluster(binaries, password, run_as, log, lock)
@@ -137,6 +138,17 @@ class EmbeddedPostgres:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
         return f"a PostgreSQL server (pid {pid}) still uses {self._folder} after {LEFTOVER_S} s"
+
+    def _forget_stale_pid(self) -> None:
+        """Remove a crashed postmaster's note if its pid is by now another program's.
+
+        PostgreSQL would take that program for a postmaster and refuse to start. Safe as we hold
+        the lock: nothing of an earlier run lives.
+        """
+        note = self._cluster / "postmaster.pid"
+        pid = folder.read_int(note)
+        if pid is not None and not works_in(pid, self._cluster):
+            note.unlink()
 
     def _create_cluster(
         self, binaries: Path, password: str, run_as: RunAs, log: int, lock: int

@@ -1,0 +1,282 @@
+"""What the commands need from outside: the event store, the vault, the due rows, the clock."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from commands.processor import Credentials, Processor
+from domain.events import AnyEvent, Recorded
+from domain.metadata import Metadata, Mode, Sealed
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what goes into and comes out of the ports."""
+
+
+class NewEvent(Value, frozen=True, kw_only=True):
+    """An event before it is in the log."""
+
+    metadata: Metadata
+    data: AnyEvent
+
+
+class Write(Value, frozen=True, kw_only=True):
+    """Events for one stream, to follow directly on `expected_version`."""
+
+    stream_id: str
+    expected_version: int
+    events: tuple[NewEvent, ...]
+
+
+class Claim(Value, frozen=True, kw_only=True):
+    """A value that may have one owner only, for example an external id per merchant and mode."""
+
+    kind: Literal["external_id", "email", "checkout_session", "payment"]
+    scope: str
+    value: str
+    owner: str
+
+
+class DueChange(Value, frozen=True, kw_only=True):
+    """What a commit makes of one due row; `operation` None deletes it.
+
+    The row's tries start again when the operation changes. `at` None is at once.
+    """
+
+    order_id: str
+    subject: str
+    operation: str | None
+    at: datetime | None = None
+
+
+class IdempotencyRecord(Value, frozen=True, kw_only=True):
+    """What a repetition of a request is answered from.
+
+    The answer itself is not stored: it is rendered again from the stream as it was at `version`
+    (or, where the answer is waited for, as it is now), so no personal data is copied.
+
+    Attributes:
+        scope: merchant, mode, method and path.
+        key: the caller's `Idempotency-Key`.
+        fingerprint: SHA-256 of the canonical body.
+        status: HTTP status of the answer.
+        stream_id: the stream that the answer shows.
+        version: its version right after this commit.
+        subject: the capture, refund or key that the answer is about.
+    """
+
+    scope: str
+    key: str
+    fingerprint: bytes
+    status: int
+    stream_id: str
+    version: int
+    subject: str | None = None
+
+
+class KeyRow(Value, frozen=True, kw_only=True):
+    """What a request with an API key is checked against.
+
+    Attributes:
+        key_hash: keyed hash of the secret, 32 bytes.
+    """
+
+    key_hash: bytes
+    key_id: str
+    merchant_id: str
+    mode: Mode
+    scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+
+
+class DataKeyRow(Value, frozen=True, kw_only=True):
+    """A key that seals personal data, itself wrapped by the master key.
+
+    Attributes:
+        key_id: stands in `Sealed.key`.
+        subject: keyed hash of the customer, or the order's id.
+    """
+
+    key_id: str
+    subject: str
+    merchant_id: str
+    wrapped: bytes
+
+
+class Append(Value, frozen=True, kw_only=True):
+    """All that one commit carries, or nothing of it.
+
+    Attributes:
+        caller_key: id of the API key that asks; the append fails when it is revoked or expired.
+        worker: owner of the leases that this append ends, where a saga appends.
+    """
+
+    writes: tuple[Write, ...]
+    idempotency: IdempotencyRecord | None = None
+    claims: tuple[Claim, ...] = ()
+    due: tuple[DueChange, ...] = ()
+    key_rows: tuple[KeyRow, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
+    data_keys: tuple[DataKeyRow, ...] = ()
+    caller_key: str | None = None
+    worker: int | None = None
+
+
+class VersionTaken(Exception):
+    """Another append was first on one of the streams; load again and decide anew."""
+
+
+class ClaimTaken(Exception):
+    """A claimed value already has another owner."""
+
+    def __init__(self, claim: Claim, owner: str) -> None:
+        super().__init__(f"{claim.kind} is taken")
+        self.claim = claim
+        self.owner = owner
+
+
+class AlreadyAnswered(Exception):
+    """A request with this idempotency key was committed before; nothing was appended."""
+
+    def __init__(self, record: IdempotencyRecord) -> None:
+        super().__init__("the request was answered before")
+        self.record = record
+
+
+class KeyRevoked(Exception):
+    """The caller's API key does not work any more; nothing was appended or read."""
+
+
+class EventStore(Protocol):
+    """The log. Reads and appends of concurrent callers share round trips."""
+
+    async def append(self, append: Append) -> tuple[Recorded, ...]:
+        """Commit all or nothing; return the rows as they are in the log, in order.
+
+        Raises:
+            KeyRevoked, AlreadyAnswered, ClaimTaken, VersionTaken: checked in this order.
+            domain.errors.Unavailable: `overloaded` or `database_unavailable`; nothing is known to
+                be committed that was not acknowledged.
+        """
+        ...
+
+    async def load(
+        self, stream_ids: Sequence[str], *, caller_key: str | None = None
+    ) -> dict[str, tuple[Recorded, ...]]:
+        """Return the rows of each stream, in order; an unknown stream has none.
+
+        Raises:
+            KeyRevoked: the caller's key does not work any more.
+        """
+        ...
+
+    async def answered(self, scope: str, key: str) -> IdempotencyRecord | None:
+        """Return what was committed under an idempotency key."""
+        ...
+
+    async def read(self, after: int, limit: int) -> tuple[Recorded, ...]:
+        """Return rows of the whole log in position order, from `after` + 1."""
+        ...
+
+
+class Vault(Protocol):
+    """Keys that seal personal data, and secrets that must never be in an event."""
+
+    async def seal(
+        self,
+        value: Any,
+        *,
+        merchant_id: str,
+        mode: Mode | None,
+        owner: str,
+        customer_id: str | None = None,
+        beside: Sealed | None = None,
+    ) -> tuple[Sealed, DataKeyRow | None]:
+        """Seal a JSON-ready value.
+
+        The key is that of `beside` if given, else the customer's if one is named, else a fresh one
+        of `owner` (an order's or merchant's id); a fresh key's row goes into the same append.
+        """
+        ...
+
+    async def open(self, sealed: Sequence[Sealed]) -> list[bytes | None]:
+        """Return the JSON of each box, in order; None where the key was destroyed."""
+        ...
+
+    async def put_secret(self, owner: str, field: str, value: bytes, *, merchant_id: str) -> None:
+        """Keep a secret, for example the redirect URL of an attempt; replaces an older one."""
+        ...
+
+    async def get_secret(self, owner: str, field: str, *, merchant_id: str) -> bytes | None:
+        """Return a secret, None when there is none."""
+        ...
+
+    async def credentials(
+        self, merchant_id: str, mode: Mode, processor: str, version: int
+    ) -> Credentials:
+        """Return one version of a processor's credentials; empty where none were stored."""
+        ...
+
+
+class Watch(Protocol):
+    """Tells when an order may have changed."""
+
+    async def changed(self, order_id: str, timeout_s: float) -> None:
+        """Return when an event of this order was published, or after the time-out."""
+        ...
+
+
+class DueRow(Value, frozen=True, kw_only=True):
+    """A claimed due row: the right to act, until the lease runs out.
+
+    Attributes:
+        tries: how often this operation was claimed, this time included.
+    """
+
+    order_id: str
+    subject: str
+    operation: str
+    tries: int
+
+
+class DueRows(Protocol):
+    """The saga's work list; times are the database's clock."""
+
+    async def claim(self, *, limit: int) -> list[DueRow]:
+        """Take due rows that nobody holds, count a try and lease them."""
+        ...
+
+    async def again(self, row: DueRow, *, in_s: float) -> None:
+        """Give a row back, to be tried again later; nothing when the lease was lost."""
+        ...
+
+    async def drop(self, row: DueRow) -> None:
+        """Remove a row that the log no longer asks for."""
+        ...
+
+    async def hint(self, order_id: str, subject: str) -> None:
+        """Make a row due at once, because somebody knows more."""
+        ...
+
+    async def next_due_s(self) -> float | None:
+        """Return the seconds until the next row is due, None when there is none."""
+        ...
+
+
+class Ports(Value, frozen=True, kw_only=True):
+    """Everything that the commands work with; `adapters/wiring.py` fills it.
+
+    Attributes:
+        now: the current time, UTC.
+        public_url: under which merchants and customers reach this installation, without a slash.
+    """
+
+    store: EventStore
+    vault: Vault
+    due: DueRows
+    watch: Watch
+    processors: Mapping[str, Processor]
+    now: Callable[[], datetime]
+    public_url: str

@@ -1,0 +1,261 @@
+"""The one interface of all card processors, and the words in which they answer.
+
+Whatever an adapter cannot classify is `Unknown`: only a definite answer is ever called a decline.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from domain.events import ChallengeKind, Operation
+from domain.metadata import Mode
+from domain.money import Money
+from domain.routing import RetryClass
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what goes to and comes from a processor."""
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What opens a processor account; its `repr` shows nothing."""
+
+    values: dict[str, str]
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+class Capabilities(Value, frozen=True, kw_only=True):
+    """What a processor can do.
+
+    Attributes:
+        partial_capture: less than the hold may be captured.
+        several_captures: the rest of a hold may be kept for a later capture.
+        void: a hold can be given back on request.
+        closes_declined: a decline ends the processor's object; otherwise it is cancelled first.
+        idempotency_s: for how long the same key gives the same answer.
+        window_s: for how long a doubt can be looked up.
+    """
+
+    partial_capture: bool = True
+    several_captures: bool = False
+    void: bool = True
+    closes_declined: bool = False
+    idempotency_s: int = 86_400
+    window_s: int = 30 * 86_400
+
+
+class AttemptCall(Value, frozen=True, kw_only=True):
+    """All that is sent for an attempt: it comes from the `routed` event alone."""
+
+    order_id: str
+    attempt_id: str
+    merchant_id: str
+    mode: Mode
+    amount: Money
+    idempotency_key: str
+    correlation_id: str
+    token: str | None = None
+    return_url: str | None = None
+    challenge_timeout_s: int = 900
+    trace: str | None = None
+
+
+class MoneyCall(Value, frozen=True, kw_only=True):
+    """A capture, void or refund of a payment. `subject` is our capture or refund id.
+
+    Attributes:
+        reference: the processor's object of the attempt.
+        payment_id: the processor's payment.
+        final: of a capture: what is left of the hold is released.
+    """
+
+    order_id: str
+    attempt_id: str
+    merchant_id: str
+    mode: Mode
+    subject: str
+    reference: str
+    payment_id: str
+    amount: Money
+    idempotency_key: str
+    correlation_id: str
+    final: bool = True
+    trace: str | None = None
+
+
+class Referenced(Value, frozen=True, kw_only=True):
+    """The processor's object exists; no money has moved."""
+
+    reference: str
+
+
+class Fact(Value, frozen=True, kw_only=True):
+    """What happened, in the processor's own words.
+
+    Attributes:
+        payment_id: the processor's payment.
+        processor_id: the processor's object of this operation: capture or refund; else the payment.
+        amount_minor: ISO minor units that this operation moved or holds.
+        currency: as the processor said it, upper-case.
+        at: the processor's time, UTC.
+        capture_before: when the hold lapses.
+    """
+
+    payment_id: str
+    processor_id: str
+    amount_minor: int
+    currency: str
+    at: datetime
+    capture_before: datetime | None = None
+
+
+class Succeeded(Value, frozen=True, kw_only=True):
+    """It happened."""
+
+    fact: Fact
+
+
+class Challenged(Value, frozen=True, kw_only=True):
+    """The customer has to act; URL and client secret go to the vault, never into an event."""
+
+    kind: ChallengeKind
+    redirect_url: str | None = None
+    client_secret: str | None = None
+
+
+class Pending(Value, frozen=True, kw_only=True):
+    """The processor is still at it."""
+
+    look_again_s: float = 5.0
+
+
+class Declined(Value, frozen=True, kw_only=True):
+    """A definite no. `expired`: the hold that the operation needs is gone."""
+
+    code: str
+    retry_class: RetryClass
+    processor_code: str | None = None
+    message: str | None = None
+    expired: bool = False
+
+
+class NotSent(Value, frozen=True, kw_only=True):
+    """This one try never reached the processor, or was turned away before it did anything."""
+
+    cause: str
+
+
+class Unknown(Value, frozen=True, kw_only=True):
+    """It may or may not have happened."""
+
+    cause: str
+
+
+Outcome: TypeAlias = Succeeded | Challenged | Pending | Declined | NotSent | Unknown
+
+PaymentStatus = Literal[
+    "open", "challenged", "processing", "declined", "authorized", "captured", "cancelled", "expired"
+]
+
+
+class ObservedCapture(Value, frozen=True, kw_only=True):
+    """A capture as the processor has it; `capture_id` is ours, where we asked for it."""
+
+    processor_id: str
+    amount_minor: int
+    at: datetime
+    capture_id: str | None = None
+
+
+class ObservedRefund(Value, frozen=True, kw_only=True):
+    """A refund as the processor has it; `refund_id` is ours, where we asked for it."""
+
+    processor_id: str
+    amount_minor: int
+    status: Literal["pending", "succeeded", "failed"]
+    at: datetime
+    refund_id: str | None = None
+    code: str | None = None
+
+
+class Observed(Value, frozen=True, kw_only=True):
+    """What the processor has for a reference now, whole.
+
+    Attributes:
+        status: `open` was never authorized; `declined` was refused and could be tried again by
+            the customer; `cancelled` and `expired` hold nothing and never will.
+        authorized_minor: what was held in all.
+        held_minor: what is held now.
+        at: the processor's time of the last change, UTC.
+    """
+
+    reference: str
+    status: PaymentStatus
+    at: datetime
+    currency: str
+    payment_id: str | None = None
+    authorized_minor: int = 0
+    held_minor: int = 0
+    capture_before: datetime | None = None
+    captures: tuple[ObservedCapture, ...] = ()
+    refunds: tuple[ObservedRefund, ...] = ()
+    decline: Declined | None = None
+    challenge: Challenged | None = None
+
+
+class Absent(Value, frozen=True, kw_only=True):
+    """The processor knows of no such thing; proves nothing while a call may be under way."""
+
+
+class Hint(Value, frozen=True, kw_only=True):
+    """What a verified webhook points at; it proves nothing and is looked up."""
+
+    reference: str
+    attempt_id: str | None
+    event_id: str
+    kind: str
+
+
+class Processor(Protocol):
+    """One card processor. Nothing but these answers leaves an adapter, no vendor exception."""
+
+    name: str
+    capabilities: Capabilities
+
+    async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
+        """Make the processor's object; moves no money. Same key, same object."""
+        ...
+
+    async def authorize(
+        self, call: AttemptCall, reference: str, credentials: Credentials
+    ) -> Outcome:
+        """Hold the money; only after the reference is committed."""
+        ...
+
+    async def capture(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Take held money."""
+        ...
+
+    async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Give a hold back, or close an attempt that holds nothing, for ever."""
+        ...
+
+    async def refund(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Send captured money back."""
+        ...
+
+    async def lookup(
+        self, reference: str, operation: Operation, credentials: Credentials
+    ) -> Observed | Absent | Unknown:
+        """Read what is there; resolves doubt and never moves money."""
+        ...
+
+    def parse_webhook(
+        self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
+    ) -> list[Hint]:
+        """Verify first, then read; raises `ValueError` on anything that does not verify."""
+        ...

@@ -1,0 +1,289 @@
+"""What is known of an order: attempts, captures, refunds, disputes, and the resulting status."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from domain.events import (
+    CaptureMethod,
+    ChallengeKind,
+    Next,
+    Operation,
+    Proof,
+    RefundKind,
+    Remainder,
+)
+from domain.metadata import Mode, Sealed
+from domain.money import Money
+from domain.routing import Decision, RetryClass
+
+OrderStatus = Literal[
+    "pending", "processing", "requires_action", "authorized", "captured", "partially_refunded",
+    "refunded", "failed", "cancelled", "expired",
+]  # fmt: skip
+AttemptStatus = Literal[
+    "in_flight", "challenged", "authorized", "declined", "unknown", "captured", "fenced", "voided",
+    "expired",
+]  # fmt: skip
+End = Literal["failed", "cancelled", "expired"]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the parts of an order's state."""
+
+
+class Failure(State, frozen=True, kw_only=True):
+    """Why an attempt or an order came to nothing."""
+
+    code: str
+    retry_class: RetryClass
+    message: str
+    processor_code: str | None = None
+
+
+class Attempt(State, frozen=True, kw_only=True):
+    """One try at one processor.
+
+    Attributes:
+        reference: the processor's object that moves no money by itself, once it exists.
+        payment_id: the processor's payment, once money is held.
+        held: what is authorized and neither captured nor released.
+        closed: a declined attempt that can take no money any more.
+        next: what a decline leads to once the attempt is closed.
+        doubt: the operation whose outcome is unknown.
+        void_key: set while a void is asked for and unanswered.
+        expiring_warned: the merchant was told that the hold lapses soon.
+        correlation_id: of the request that routed it; sent to the processor with every call.
+    """
+
+    id: str
+    number: int
+    processor: str
+    account: str
+    credential_version: int
+    idempotency_key: str
+    token: str | None
+    return_url: str | None
+    challenge_timeout_s: int
+    correlation_id: str
+    status: AttemptStatus
+    decision: Decision
+    created_at: datetime
+    updated_at: datetime
+    reference: str | None = None
+    payment_id: str | None = None
+    authorized: Money | None = None
+    held: Money | None = None
+    capture_before: datetime | None = None
+    challenge: ChallengeKind | None = None
+    deadline: datetime | None = None
+    failure: Failure | None = None
+    closed: bool = False
+    next: Next = "end"
+    proof: Proof | None = None
+    doubt: Operation | None = None
+    void_key: str | None = None
+    void_failed: bool = False
+    expiring_warned: bool = False
+
+    @property
+    def can_take_money(self) -> bool:
+        """Whether this attempt may still end up holding or taking money."""
+        match self.status:
+            case "in_flight" | "challenged" | "authorized" | "unknown":
+                return True
+            case "declined":
+                return not self.closed
+            case "captured" | "fenced" | "voided" | "expired":
+                return False
+
+
+class Capture(State, frozen=True, kw_only=True):
+    """One capture of an attempt's hold."""
+
+    id: str
+    attempt_id: str
+    processor: str
+    amount: Money
+    remainder: Remainder
+    idempotency_key: str
+    status: Literal["pending", "unknown", "succeeded", "failed"]
+    created_at: datetime
+    updated_at: datetime
+    processor_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class Refund(State, frozen=True, kw_only=True):
+    """One refund; `reversed` after it had succeeded is `failed` with the reversal's code."""
+
+    id: str
+    attempt_id: str
+    processor: str
+    payment_id: str
+    amount: Money
+    kind: RefundKind
+    idempotency_key: str
+    status: Literal["pending", "unknown", "succeeded", "failed"]
+    created_at: datetime
+    updated_at: datetime
+    reason: Sealed | None = None
+    processor_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class Dispute(State, frozen=True, kw_only=True):
+    """One dispute; `withdrawn` is what the processor holds of it now."""
+
+    id: str
+    attempt_id: str
+    processor: str
+    processor_id: str
+    amount: Money
+    withdrawn: Money
+    status: Literal["open", "won", "lost", "withdrawn"]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Stray(State, frozen=True, kw_only=True):
+    """Money that was held or taken against our will; `open` until it is given back."""
+
+    attempt_id: str
+    processor: str
+    payment_id: str
+    state: Literal["held", "captured"]
+    amount: Money
+    open: bool = True
+
+
+class Release(State, frozen=True, kw_only=True):
+    """A hold given back without capture, as the merchant sees it."""
+
+    attempt_id: str
+    processor: str
+    amount: Money
+    created_at: datetime
+    cause: Literal["voided", "expired"]
+
+
+class Order(State, frozen=True, kw_only=True):
+    """The state of one order at one version of its stream.
+
+    Attributes:
+        cancel_requested: set by a cancel while an attempt was open; nothing captures after it.
+        ended: an end without money; proven, so nothing can follow but strays.
+        quarantine: subjects of open discrepancies.
+    """
+
+    id: str
+    merchant_id: str
+    mode: Mode
+    version: int
+    amount: Money
+    capture_method: CaptureMethod
+    external_id: str | None
+    checkout_session_id: str | None
+    expires_at: datetime | None
+    personal: Sealed | None
+    created_at: datetime
+    updated_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    captures: tuple[Capture, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    releases: tuple[Release, ...] = ()
+    cancel_requested: bool = False
+    cancel_reason: Sealed | None = None
+    ended: End | None = None
+    failure: Failure | None = None
+    quarantine: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> Attempt | None:
+        """The newest attempt, which is the only one that may be live."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def amount_authorized(self) -> int:
+        """Minor units that the newest attempt's authorization was for."""
+        live = self.live
+        return live.authorized.minor if live and live.authorized else 0
+
+    @property
+    def amount_captured(self) -> int:
+        """Minor units captured."""
+        return sum(c.amount.minor for c in self.captures if c.status == "succeeded")
+
+    @property
+    def amount_refunded(self) -> int:
+        """Minor units of the merchant's refunds that succeeded and did not come back."""
+        return self._refunds("succeeded")
+
+    def _refunds(self, *statuses: str) -> int:
+        return sum(
+            r.amount.minor for r in self.refunds if r.kind == "merchant" and r.status in statuses
+        )
+
+    @property
+    def refundable(self) -> int:
+        """Minor units that may still be refunded: captured - refunded - pending - withdrawn."""
+        withdrawn = sum(d.withdrawn.minor for d in self.disputes)
+        pending = self._refunds("pending", "unknown")
+        return self.amount_captured - self.amount_refunded - pending - withdrawn
+
+    @property
+    def pending_capture(self) -> Capture | None:
+        """The capture whose outcome is awaited; one at a time."""
+        return next((c for c in self.captures if c.status in {"pending", "unknown"}), None)
+
+    @property
+    def awaits_customer(self) -> bool:
+        """Whether the last attempt was declined and closed, and the customer may try again."""
+        live = self.live
+        return (
+            live is not None
+            and live.status == "declined"
+            and live.closed
+            and live.next == "customer"
+            and not self.ended
+        )
+
+    @property
+    def status(self) -> OrderStatus:
+        """The public status: a function of amounts and attempts."""
+        if self.ended:
+            return self.ended
+        captured, refunded = self.amount_captured, self.amount_refunded
+        if captured:
+            if refunded == 0:
+                return "captured"
+            return "refunded" if refunded >= captured else "partially_refunded"
+        live = self.live
+        if live is None:
+            return "pending"
+        if live.status == "authorized":
+            return "authorized"
+        if live.status == "challenged" or self.awaits_customer:
+            return "requires_action"
+        return "processing"
+
+    def attempt(self, attempt_id: str) -> Attempt | None:
+        """Return the attempt with that id."""
+        return next((a for a in self.attempts if a.id == attempt_id), None)
+
+    def capture(self, capture_id: str) -> Capture | None:
+        """Return the capture with that id."""
+        return next((c for c in self.captures if c.id == capture_id), None)
+
+    def refund(self, refund_id: str) -> Refund | None:
+        """Return the refund with that id."""
+        return next((r for r in self.refunds if r.id == refund_id), None)
+
+    def dispute(self, dispute_id: str) -> Dispute | None:
+        """Return the dispute with that id."""
+        return next((d for d in self.disputes if d.id == dispute_id), None)

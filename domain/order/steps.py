@@ -1,0 +1,130 @@
+"""What an order waits for: a pure function of its state, from which the due rows are derived."""
+
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from domain.order.decide import goes_on
+from domain.order.state import Attempt, Order, State
+
+StepKind = Literal[
+    "authorize", "lookup_authorize", "challenge", "fence", "withhold", "fail_over", "void",
+    "lookup_void", "void_stray", "warn_expiring", "expire", "watch_hold", "capture",
+    "lookup_capture", "refund", "lookup_refund", "expire_session",
+]  # fmt: skip
+
+FIRST_LOOKUP: Final = timedelta(seconds=5)
+EXPIRY_WARNING: Final = timedelta(hours=24)
+HOLD_WATCH: Final = timedelta(days=1)
+
+
+class Step(State, frozen=True, kw_only=True):
+    """One thing that has to be done for an order.
+
+    Attributes:
+        subject: the attempt, capture, refund, stray payment or order that it is about; an order
+            has one step per subject at a time.
+        operation: what to do.
+        at: when, by the log's clock; None is at once.
+    """
+
+    subject: str
+    operation: StepKind
+    at: datetime | None = None
+
+
+def next_step(order: Order, now: datetime) -> Step | None:
+    """Return the first step that is due, None when there is nothing to do yet."""
+    return next((s for s in steps(order) if s.at is None or s.at <= now), None)
+
+
+def steps(order: Order) -> tuple[Step, ...]:
+    """Return all that the order waits for, at most one step per subject."""
+    found = [*_of_session(order), *_of_live(order), *_of_money(order)]
+    assert len({step.subject for step in found}) == len(found), "one step per subject"
+    return tuple(step for step in found if step.subject not in order.quarantine)
+
+
+def _of_session(order: Order) -> list[Step]:
+    waits = order.expires_at is not None and not order.ended
+    if waits and (order.status == "pending" or order.awaits_customer):
+        return [Step(subject=order.id, operation="expire_session", at=order.expires_at)]
+    return []
+
+
+def _of_live(order: Order) -> list[Step]:  # noqa: C901 - one case per status
+    """Return the step of the newest attempt, while the order is open."""
+    live = order.live
+    if live is None or order.ended:
+        return []
+    match live.status:
+        case "in_flight":
+            kind: StepKind = "fence" if order.cancel_requested else "authorize"
+            return [Step(subject=live.id, operation=kind)]
+        case "unknown":
+            if order.cancel_requested:
+                return [Step(subject=live.id, operation="fence")]
+            at = live.updated_at + FIRST_LOOKUP
+            return [Step(subject=live.id, operation="lookup_authorize", at=at)]
+        case "challenged":
+            if order.cancel_requested:
+                return [Step(subject=live.id, operation="fence")]
+            return [Step(subject=live.id, operation="challenge", at=live.deadline)]
+        case "authorized" | "captured":
+            return _of_hold(order, live)
+        case "declined" | "fenced":
+            if live.can_take_money:
+                return [Step(subject=live.id, operation="fence")]
+            return [Step(subject=live.id, operation="fail_over")] if goes_on(order) else []
+        case "voided" | "expired":
+            return []
+
+
+def _of_hold(order: Order, live: Attempt) -> list[Step]:
+    """Return what is due for held money: give it back, warn, or see it lapse."""
+    if order.pending_capture is not None or live.held is None or live.held.minor == 0:
+        return []
+    if live.void_key is not None:
+        if live.doubt == "void":
+            at = live.updated_at + FIRST_LOOKUP
+            return [Step(subject=live.id, operation="lookup_void", at=at)]
+        return [Step(subject=live.id, operation="void")]
+    if order.cancel_requested:
+        return [Step(subject=live.id, operation="withhold")]
+    if live.capture_before is None:
+        return []
+    if live.status == "authorized" and not live.expiring_warned:
+        at = live.capture_before - EXPIRY_WARNING
+        return [Step(subject=live.id, operation="warn_expiring", at=at)]
+    return [Step(subject=live.id, operation="expire", at=live.capture_before)]
+
+
+def _of_money(order: Order) -> list[Step]:
+    """Return the steps of captures, refunds, strays and holds that are only watched."""
+    found: list[Step] = []
+    for capture in order.captures:
+        if capture.status == "pending":
+            found.append(Step(subject=capture.id, operation="capture"))
+        elif capture.status == "unknown":
+            at = capture.updated_at + FIRST_LOOKUP
+            found.append(Step(subject=capture.id, operation="lookup_capture", at=at))
+    for refund in order.refunds:
+        if refund.status == "pending":
+            found.append(Step(subject=refund.id, operation="refund"))
+        elif refund.status == "unknown":
+            at = refund.updated_at + FIRST_LOOKUP
+            found.append(Step(subject=refund.id, operation="lookup_refund", at=at))
+    found.extend(
+        Step(subject=stray.payment_id, operation="void_stray")
+        for stray in order.strays
+        if stray.open and stray.state == "held"
+    )
+    found.extend(
+        Step(
+            subject=attempt.id,
+            operation="watch_hold",
+            at=attempt.capture_before or attempt.updated_at + HOLD_WATCH,
+        )
+        for attempt in order.attempts
+        if attempt.proof == "capture_withheld" and attempt.held and attempt.held.minor
+    )
+    return found
