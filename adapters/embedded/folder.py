@@ -41,7 +41,17 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
+    move(new, path)
+
+
+def move(old: Path, new: Path) -> None:
+    """Rename within one folder, so that a power cut afterwards does not undo it."""
+    old.replace(new)
+    descriptor = os.open(new.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def secret(path: Path) -> str:

@@ -44,7 +44,7 @@ class EmbeddedNats:
     """A NATS server whose store, ports, password and log are in `data/nats`.
 
     It ends with us, also when we are killed. `start` must be called from the main thread (see
-    `spawn`).
+    `spawn`). One at a time per folder: a second one ends the first (`EmbeddedStack` refuses).
     """
 
     def __init__(self, data: Path) -> None:

@@ -56,7 +56,8 @@ class EmbeddedPostgres:
     """A PostgreSQL server whose cluster, port, password and log are in `data/postgres`.
 
     It ends with us, also when we are killed. `start` must be called from the main thread (see
-    `spawn`). `settings` go over the server's own, by name.
+    `spawn`). `settings` go over the server's own, by name. One at a time per folder: a second one
+    ends the first (`EmbeddedStack` refuses instead).
     """
 
     def __init__(self, data: Path, *, settings: Mapping[str, str] | None = None) -> None:
@@ -180,7 +181,7 @@ class EmbeddedPostgres:
             password_file.unlink()
         if code != 0:
             raise self._failed("initdb failed", start)
-        new.rename(self._cluster)
+        folder.move(new, self._cluster)
 
     def _serve(self, binary: Path, run_as: RunAs, log: int, lock: int) -> int:
         """Start the postmaster, wait until it takes connections, and give its port."""
