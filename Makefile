@@ -12,6 +12,11 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
+# Where the machine has certificates of its own (a company's proxy), uv trusts them as pip does.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 # A home that is missing or read-only gets no cache; this folder does.
 ifeq ($(origin UV_CACHE_DIR),undefined)
 ifneq ($(shell cache="$${XDG_CACHE_HOME:-$${HOME:-/nonexistent}/.cache}/uv"; \
