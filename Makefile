@@ -19,8 +19,8 @@ endif
 
 # A home that is missing or read-only gets no cache; this folder does.
 ifeq ($(origin UV_CACHE_DIR),undefined)
-ifneq ($(shell cache="$${XDG_CACHE_HOME:-$${HOME:-/nonexistent}/.cache}/uv"; \
-	mkdir -p "$$cache" 2>/dev/null && test -w "$$cache" && echo yes),yes)
+ifneq ($(shell cache="$${XDG_CACHE_HOME:-$${HOME:+$$HOME/.cache}}"; test -n "$$cache" \
+	&& mkdir -p "$$cache/uv" 2>/dev/null && test -w "$$cache/uv" && echo yes),yes)
 export UV_CACHE_DIR := .uv/cache
 endif
 endif
