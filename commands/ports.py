@@ -1,6 +1,7 @@
 """What the commands need from outside: the event store, the vault, the due rows, the clock."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -223,8 +224,12 @@ class Vault(Protocol):
 class Watch(Protocol):
     """Tells when an order may have changed."""
 
-    async def changed(self, order_id: str, timeout_s: float) -> None:
-        """Return when an event of this order was published, or after the time-out."""
+    def order(self, order_id: str) -> AbstractContextManager[Callable[[float], Awaitable[None]]]:
+        """Watch an order inside a `with` block.
+
+        The yielded function waits until an event of the order was published since the last call,
+        at most the seconds given; it may return early for no reason.
+        """
         ...
 
 

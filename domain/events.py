@@ -38,7 +38,10 @@ class OrderCreated(Event, frozen=True, kw_only=True, tag="order.created.v1"):
 
 
 class OrderRouted(Event, frozen=True, kw_only=True, tag="order.routed.v1"):
-    """The intent to try one processor; all that is sent comes from this event alone."""
+    """The intent to try one processor; all that is sent comes from this event alone.
+
+    `return_url` is ours and goes to the processor; `return_to` is the merchant's own, sealed.
+    """
 
     attempt_id: str
     number: int
@@ -50,6 +53,7 @@ class OrderRouted(Event, frozen=True, kw_only=True, tag="order.routed.v1"):
     decision: Decision
     token: str | None = None
     return_url: str | None = None
+    return_to: Sealed | None = None
     challenge_timeout_s: int = 900
 
 

@@ -39,6 +39,7 @@ class Pay(Command, frozen=True, kw_only=True):
     credential_version: int
     token: str | None = None
     return_url: str | None = None
+    return_to: Sealed | None = None
     challenge_timeout_s: int = 900
 
 
@@ -51,6 +52,7 @@ class FailOver(Command, frozen=True, kw_only=True):
     credential_version: int = 0
     token: str | None = None
     return_url: str | None = None
+    return_to: Sealed | None = None
     challenge_timeout_s: int = 900
 
 

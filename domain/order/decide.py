@@ -139,6 +139,7 @@ def _routed(order: Order, command: c.Pay | c.FailOver, decision: Decision) -> e.
         decision=decision,
         token=command.token,
         return_url=command.return_url,
+        return_to=command.return_to,
         challenge_timeout_s=command.challenge_timeout_s,
     )
 

@@ -177,6 +177,7 @@ def _routed(event: e.OrderRouted, meta: Metadata) -> Attempt:
         idempotency_key=event.idempotency_key,
         token=event.token,
         return_url=event.return_url,
+        return_to=event.return_to,
         challenge_timeout_s=event.challenge_timeout_s,
         correlation_id=meta.correlation_id,
         status="in_flight",

@@ -75,6 +75,7 @@ class Attempt(State, frozen=True, kw_only=True):
     payment_id: str | None = None
     authorized: Money | None = None
     held: Money | None = None
+    return_to: Sealed | None = None
     capture_before: datetime | None = None
     challenge: ChallengeKind | None = None
     deadline: datetime | None = None
