@@ -16,16 +16,17 @@ _OVERFLOW_ID = "65534"
 def choose(*, data: Path, binary: Path) -> RunAs:
     """Give an identity that can enter `data` and run `binary`.
 
-    Ourselves unless we are root. Root: `nobody`; where nobody cannot get there, root in a user
-    namespace in which it has no rights and another name; where there are none (Docker), `nobody`
-    with leave to pass through `data` (mode 0710, its group).
+    Ourselves unless we are root; a user without a name (`docker run --user 1234`) gets one in a
+    user namespace, as initdb asks for it. Root: `nobody`; where nobody cannot get there, root in
+    a user namespace in which it has no rights and another name; where there are none (Docker),
+    `nobody` with leave to pass through `data` (mode 0710, its group).
 
     Raises:
         EmbeddedError: none of them works.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and _has_name():
         return RunAs()
-    nobody = _nobody()
+    nobody = _nobody() if os.geteuid() == 0 else None
     if nobody and _works(nobody, data, binary):
         return nobody
     namespaced = _namespaced()
@@ -34,8 +35,9 @@ def choose(*, data: Path, binary: Path) -> RunAs:
     if nobody and nobody.gid is not None and _works_with_leave(nobody, nobody.gid, data, binary):
         return nobody
     raise EmbeddedError(
-        f"PostgreSQL does not run as root, and no other user can reach {data} and {binary}: "
-        "run Loop as an ordinary user, or set LOOP_DATABASE_URL to a server of your own"
+        "PostgreSQL runs neither as root nor as a user without a name, and no other user can "
+        f"reach {data} and {binary}: run Loop as an ordinary user, or set LOOP_DATABASE_URL to a "
+        "server of your own"
     )
 
 
@@ -48,6 +50,14 @@ def give(folder: Path, run_as: RunAs) -> None:
         for name in (*folders, *files):
             os.lchown(Path(parent, name), uid, gid)
     os.lchown(folder, uid, gid)
+
+
+def _has_name() -> bool:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True
 
 
 def _nobody() -> RunAs | None:
