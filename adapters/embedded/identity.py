@@ -32,13 +32,20 @@ def choose(*, data: Path, binary: Path) -> RunAs:
     namespaced = _namespaced()
     if namespaced and _works(namespaced, data, binary):
         return namespaced
-    if nobody and nobody.gid is not None and _works_with_leave(nobody, nobody.gid, data, binary):
+    if nobody and _works_with_leave(nobody, data, binary):
         return nobody
     raise EmbeddedError(
         "PostgreSQL runs neither as root nor as a user without a name, and no other user can "
         f"reach {data} and {binary}: run Loop as an ordinary user, or set LOOP_DATABASE_URL to a "
         "server of your own"
     )
+
+
+def admit(folder: Path, run_as: RunAs) -> None:
+    """Let another user pass through a folder that stays ours: what we write there we can trust."""
+    if run_as.gid is not None:
+        os.chown(folder, -1, run_as.gid)
+        folder.chmod(0o710)
 
 
 def give(folder: Path, run_as: RunAs) -> None:
@@ -93,10 +100,9 @@ def _works(run_as: RunAs, data: Path, binary: Path) -> bool:
         return False
 
 
-def _works_with_leave(nobody: RunAs, gid: int, data: Path, binary: Path) -> bool:
+def _works_with_leave(nobody: RunAs, data: Path, binary: Path) -> bool:
     before = data.stat()
-    os.chown(data, -1, gid)
-    data.chmod(0o710)
+    admit(data, nobody)
     if _works(nobody, data, binary):
         return True
     data.chmod(before.st_mode & 0o777)

@@ -103,10 +103,12 @@ class EmbeddedPostgres:
         log = open_log(self._log)
         try:
             run_as = identity.choose(data=self._data, binary=binaries / "postgres")
-            identity.give(self._folder, run_as)
-            self._forget_stale_pid()
+            identity.admit(self._folder, run_as)
             password = folder.secret(self._folder / "password")
-            if not self._cluster.exists():
+            if self._cluster.exists():
+                identity.give(self._cluster, run_as)
+                self._forget_stale_pid()
+            else:
                 self._create_cluster(binaries, password, run_as, log, lock)
             port = self._serve(binaries / "postgres", run_as, log, lock)
             self._url = f"postgresql://{NAME}:{password}@{LOOPBACK}:{port}/{NAME}?sslmode=disable"
@@ -158,6 +160,8 @@ class EmbeddedPostgres:
         new = self._folder / "cluster.new"
         password_file = self._folder / "initdb-password"
         shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        identity.give(new, run_as)
         folder.write_private(password_file, password)
         os.chown(password_file, run_as.uid or -1, run_as.gid or -1)
         authentication = ("--auth-host=scram-sha-256", "--auth-local=scram-sha-256")
