@@ -1,0 +1,266 @@
+"""The relay: committed events, in position order, from Postgres to the stream `LOOP`.
+
+The stream is its own checkpoint: its sequence is the log's position, and every message names the
+sequence that it follows. So there is nothing to store, several relays do no harm, and whatever
+NATS forgot is published again. On any doubt the relay looks at the stream anew.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import psycopg
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import StreamInfo
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
+from prometheus_client import Counter, Gauge
+
+from adapters import log as events
+from adapters.log import PAGE, Connection, Row
+from adapters.nats import (
+    EVENT_ID,
+    LOG_ID,
+    MAX_BYTES,
+    STREAM,
+    Bus,
+    Disconnected,
+    event_id,
+    message,
+    stream_config,
+)
+
+WINDOW: Final = 256
+"""Messages that may be unacknowledged at one time."""
+
+ACK_S: Final = 5.0
+POLL_S: Final = 0.5
+LOOK_S: Final = 5.0
+"""How often an idle relay looks whether the stream is still there."""
+
+BACKOFF_MAX_S: Final = 5.0
+KEPT: Final = 100_000
+"""How many of the last events a stream that is made anew gets."""
+
+LOCK: Final = 0x4C4F4F50_0001
+"""Advisory lock under which a stream is made or deleted."""
+
+lag_events = Gauge("relay_lag_events", "Committed events that are not on the bus yet")
+published_total = Counter("relay_published_total", "Events that this relay put on the bus")
+doubts_total = Counter("relay_doubts_total", "Times that the relay looked anew", ["cause"])
+streams_made_total = Counter("relay_streams_made_total", "Times that the stream was made anew")
+
+log = structlog.get_logger(__name__)
+
+
+class Doubt(Exception):
+    """It is not certain what the stream holds; look again."""
+
+
+_TROUBLE: Final = (Doubt, Disconnected, NatsError, psycopg.Error, OSError, TimeoutError)
+
+
+class Relay:
+    """Publishes the log of one database; see the module."""
+
+    def __init__(
+        self, database_url: str, bus: Bus, *, kept: int = KEPT, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._url = database_url
+        self._bus = bus
+        self._kept = kept
+        self._max_bytes = max_bytes
+        self._poke = asyncio.Event()
+        self._failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until `stop` is set; outages of either side are waited out."""
+        ender = asyncio.create_task(self._end(stop))
+        try:
+            while not stop.is_set():
+                try:
+                    await self._session(stop)
+                except _TROUBLE as error:
+                    await self._back_off(error, stop)
+        finally:
+            ender.cancel()
+
+    async def _end(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._poke.set()
+
+    async def _back_off(self, error: Exception, stop: asyncio.Event) -> None:
+        cause = type(error).__name__
+        doubts_total.labels(cause=cause).inc()
+        if self._failures:
+            log.warning("relay_looks_again", cause=cause, detail=str(error))
+        pause_s = min(BACKOFF_MAX_S, 0.02 * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause_s)
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        """Work with one pair of connections until something is in doubt."""
+        client = await self._bus.client()
+        async with self._listening(), await events.connect(self._url, "loop-relay") as db:
+            jetstream = client.jetstream(timeout=2)
+            stream = _Stream(client, jetstream, db, await events.log_id(db))
+            while not stop.is_set():
+                position = await stream.settle(kept=self._kept, max_bytes=self._max_bytes)
+                await self._follow(db, stream, position, stop)
+
+    async def _follow(
+        self, db: Connection, stream: "_Stream", position: int, stop: asyncio.Event
+    ) -> None:
+        """Publish what comes after `position`; return when nothing came for a while."""
+        idle_s = 0.0
+        ahead = asyncio.create_task(events.read_page(db, position))
+        try:
+            while not stop.is_set() and idle_s < LOOK_S:
+                self._poke.clear()
+                if not (page := await ahead):
+                    await stream.flush()
+                    lag_events.set(0)
+                    idle_s += POLL_S
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._poke.wait(), POLL_S)
+                    ahead = asyncio.create_task(events.read_page(db, position))
+                    continue
+                idle_s, position = 0.0, page[-1].position
+                behind = await events.head(db) - position if len(page) == PAGE else 0
+                lag_events.set(behind + len(page))
+                ahead = asyncio.create_task(events.read_page(db, position))
+                await stream.publish(page)
+                self._failures = 0
+        finally:
+            stream.forget()
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Set the poke at every commit, as far as notifications arrive: they are only a hint."""
+        async with await events.connect(self._url, "loop-relay-listen") as connection:
+            await connection.execute("LISTEN loop_events")
+            task = asyncio.create_task(self._listen(connection))
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _listen(self, connection: Connection) -> None:
+        async for _ in connection.notifies():
+            self._poke.set()
+
+
+class _Stream:
+    """The stream as one session of a relay sees it."""
+
+    def __init__(
+        self, client: Client, jetstream: JetStreamContext, db: Connection, log_id: str
+    ) -> None:
+        self._client = client
+        self._js = jetstream
+        self._db = db
+        self._log_id = log_id
+        self._pending: deque[tuple[int, asyncio.Future[Any]]] = deque()
+
+    async def settle(self, *, kept: int, max_bytes: int) -> int:
+        """Return the position up to which the stream is this log; make it anew where it is not.
+
+        Raises:
+            nats.errors.Error, TimeoutError: NATS does not answer or has no room.
+        """
+        if (position := await self._agrees()) is not None:
+            return position
+        await self._db.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        try:
+            if (position := await self._agrees()) is not None:
+                return position
+            return await self._make(kept, max_bytes)
+        finally:
+            await self._db.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+    async def _agrees(self) -> int | None:
+        """Return the stream's last sequence if everything up to it is this log, else None."""
+        try:
+            info = await self._js.stream_info(STREAM)
+        except NotFoundError:
+            return None
+        last = info.state.last_seq
+        metadata = info.config.metadata or {}
+        if metadata.get("loop_log_id") != self._log_id or last > await events.head(self._db):
+            return None
+        if info.state.messages == 0:
+            return last if last == max(info.config.first_seq or 1, 1) - 1 else None
+        try:
+            held = await self._js.get_msg(STREAM, last)
+        except NotFoundError:
+            return None
+        row = (await events.read_page(self._db, last - 1, 1))[0]
+        headers = held.headers or {}
+        same = headers.get(LOG_ID) == self._log_id and headers.get(EVENT_ID) == event_id(row.state)
+        return last if same else None
+
+    async def _make(self, kept: int, max_bytes: int) -> int:
+        """Delete the stream, with its consumers, and make it anew for the last `kept` events."""
+        with contextlib.suppress(NotFoundError):
+            await self._js.delete_stream(STREAM)
+            log.warning("relay_deleted_stream", reason="it does not hold this log")
+        first_seq = max(1, await events.head(self._db) - kept)
+        config = stream_config(log_id=self._log_id, first_seq=first_seq, max_bytes=max_bytes)
+        info: StreamInfo = await self._js.add_stream(config)
+        assert info.state.last_seq == first_seq - 1, "a fresh stream begins where it was told"
+        streams_made_total.inc()
+        return first_seq - 1
+
+    async def publish(self, page: list[Row]) -> None:
+        """Publish the rows behind what is under way, at most `WINDOW` unacknowledged.
+
+        Raises:
+            Doubt: an acknowledgement said something else than expected, or did not come in time.
+            nats.errors.Error: the connection is closed or its buffer is full.
+        """
+        for row in page:
+            if len(self._pending) >= WINDOW:
+                await self._acknowledged(WINDOW // 2)
+            subject, headers = message(row, self._log_id)
+            future = await self._js.publish_async(
+                subject, row.state, wait_stall=ACK_S, stream=STREAM, headers=headers
+            )
+            self._pending.append((row.position, future))
+
+    async def flush(self) -> None:
+        """Wait for all acknowledgements; raises as `publish` does."""
+        await self._acknowledged(len(self._pending))
+
+    async def _acknowledged(self, count: int) -> None:
+        """Wait for the oldest `count` acknowledgements: the library itself never gives up."""
+        oldest = [self._pending[i] for i in range(count)]
+        if not oldest:
+            return
+        futures = [future for _, future in oldest]
+        _, late = await asyncio.wait(futures, timeout=ACK_S)
+        if late:
+            raise Doubt("no acknowledgement in time")
+        for position, future in oldest:
+            if (error := future.exception()) is not None:
+                raise Doubt(f"position {position}: {error}")
+            ack = future.result()
+            if ack.seq != position or ack.stream != STREAM:
+                raise Doubt(f"position {position} became sequence {ack.seq}")
+            self._pending.popleft()
+        published_total.inc(count)
+
+    def forget(self) -> None:
+        """Give up on what is unacknowledged, so that the library frees its place."""
+        while self._pending:
+            future = self._pending.popleft()[1]
+            if future.done():
+                future.cancelled() or future.exception()
+            future.cancel()
