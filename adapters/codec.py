@@ -1,4 +1,4 @@
-"""Between events and stored bytes: JSON by msgspec, tags explicit, old shapes brought up to date."""
+"""Between events and stored bytes: JSON by msgspec, tags explicit, old shapes upcast."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -64,7 +64,7 @@ def decode(tag: str, state: bytes) -> Stored:
     return msgspec.convert({"metadata": raw["metadata"], "data": data}, Stored)
 
 
-def decode_row(  # noqa: PLR0913 - the columns of a row
+def decode_row(
     *,
     stream_id: str,
     version: int,
@@ -94,7 +94,7 @@ def decode_row(  # noqa: PLR0913 - the columns of a row
 
 
 class LogEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its place in a stream: what the `eventsourcing` library calls a domain event."""
+    """An event with its place in a stream: the library calls it a domain event."""
 
     originator_id: str
     originator_version: int

@@ -82,7 +82,7 @@ CREATE TABLE data_keys (
     wrapped     bytea            NOT NULL,
     created_at  timestamptz      NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX data_keys_by_subject ON data_keys (merchant_id, subject);
+CREATE INDEX data_keys_by_subject ON data_keys (merchant_id, subject);
 
 CREATE TABLE secrets (
     owner       text COLLATE "C" NOT NULL,

@@ -8,6 +8,8 @@ import psycopg
 from psycopg import sql
 
 SCHEMA: Final = "loop"
+OPTIONS: Final = f"-c search_path={SCHEMA} -c timezone=UTC"
+"""The `options` that every connection of ours is made with."""
 _LOCK: Final = 7_160_310_001
 
 
@@ -37,11 +39,6 @@ def migrations() -> list[Migration]:
     return found
 
 
-def connection_options() -> dict[str, str]:
-    """Return the connection parameters that every connection of ours uses."""
-    return {"options": f"-c search_path={SCHEMA} -c timezone=UTC"}
-
-
 def migrate(url: str) -> list[str]:
     """Bring a database to the newest schema; return the names of the files that were run.
 
@@ -51,7 +48,7 @@ def migrate(url: str) -> list[str]:
         MigrationError: a file that was run before has changed, or the database is newer than us.
         psycopg.OperationalError: the database cannot be reached.
     """
-    with psycopg.connect(url, autocommit=True, **connection_options()) as db:
+    with psycopg.connect(url, autocommit=True, options=OPTIONS) as db:
         db.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
         db.execute(
