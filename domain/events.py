@@ -157,11 +157,12 @@ class VoidRequested(Event, frozen=True, kw_only=True, tag="order.void_requested.
 
 
 class OrderVoided(Event, frozen=True, kw_only=True, tag="order.voided.v1"):
-    """The hold was given back."""
+    """A hold was given back. `payment_id` names a stray's; None is the attempt's own."""
 
     attempt_id: str
     processor: str
     amount: Money
+    payment_id: str | None = None
 
 
 class VoidFailed(Event, frozen=True, kw_only=True, tag="order.void_failed.v1"):
@@ -182,11 +183,12 @@ class AuthorizationExpiring(
 
 
 class AuthorizationExpired(Event, frozen=True, kw_only=True, tag="order.authorization_expired.v1"):
-    """The hold, or what was left of it, lapsed."""
+    """A hold, or what was left of it, lapsed. `payment_id` names a stray's; None is our own."""
 
     attempt_id: str
     processor: str
     amount: Money
+    payment_id: str | None = None
 
 
 class CancelRequested(Event, frozen=True, kw_only=True, tag="order.cancel_requested.v1"):
@@ -230,7 +232,7 @@ class RefundRequested(Event, frozen=True, kw_only=True, tag="order.refund_reques
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True, tag="order.refunded.v1"):
-    """The processor sent the money back."""
+    """The processor sent the money back. `payment_id` names a stray's that we did not ask for."""
 
     refund_id: str
     attempt_id: str
@@ -238,6 +240,7 @@ class OrderRefunded(Event, frozen=True, kw_only=True, tag="order.refunded.v1"):
     processor_id: str
     amount: Money
     kind: RefundKind
+    payment_id: str | None = None
 
 
 class RefundFailed(Event, frozen=True, kw_only=True, tag="order.refund_failed.v1"):

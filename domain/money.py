@@ -15,7 +15,7 @@ _EXPONENTS: Final = {
         "GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL "
         "MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN "
         "PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP "
-        "SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VES WST XCD XCG YER ZAR ZMW ZWG"
+        "SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
     ),
     3: "BHD IQD JOD KWD LYD OMR TND",
 }
@@ -39,7 +39,9 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
 
     def __post_init__(self) -> None:
-        """Refuse a currency that does not exist."""
+        """Refuse a fraction, and a currency that does not exist."""
+        if type(self.minor) is not int:
+            raise TypeError(f"minor units are whole: {self.minor!r}")
         if self.currency not in EXPONENTS:
             raise ValueError(f"unknown currency {self.currency!r}")
 

@@ -81,7 +81,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that the decision depends on; recorded, so that it can be run again."""
+    """Everything that the decision depends on; recorded, so that it can be run again.
+
+    Attributes:
+        excluded: processors that this order was tried at already.
+        unfit: processors that cannot take it now and why, for example
+            `amount not representable` or `circuit open`.
+    """
 
     order_id: str
     amount_minor: int
@@ -91,6 +97,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     country: str | None = None
     explicit: str | None = None
     excluded: tuple[str, ...] = ()
+    unfit: tuple[tuple[str, str], ...] = ()
     accounts: tuple[Account, ...] = ()
 
 
@@ -156,7 +163,7 @@ def _reason(name: str, account: Account | None, inputs: Inputs) -> str:
         return "foreign token"
     if name in inputs.excluded:
         return "already tried"
-    return "eligible"
+    return dict(inputs.unfit).get(name, "eligible")
 
 
 def _choose(

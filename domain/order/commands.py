@@ -84,6 +84,13 @@ class RequestRefund(Command, frozen=True, kw_only=True):
     reason: Sealed | None = None
 
 
+class RefundStray(Command, frozen=True, kw_only=True):
+    """Send stray money back once more, after its refund was refused or came back."""
+
+    payment_id: str
+    refund_id: str
+
+
 class WarnExpiring(Command, frozen=True, kw_only=True):
     """Tell the merchant that a hold lapses soon."""
 
@@ -190,9 +197,10 @@ class RecordCaptureFailed(Command, frozen=True, kw_only=True):
 
 
 class RecordVoided(Command, frozen=True, kw_only=True):
-    """The processor gave a hold back."""
+    """The processor gave a hold back; `payment_id` tells a stray hold from the attempt's own."""
 
     attempt_id: str
+    payment_id: str | None = None
 
 
 class RecordVoidFailed(Command, frozen=True, kw_only=True):
@@ -204,13 +212,17 @@ class RecordVoidFailed(Command, frozen=True, kw_only=True):
 
 
 class RecordExpired(Command, frozen=True, kw_only=True):
-    """A hold lapsed at the processor."""
+    """A hold lapsed at the processor; `payment_id` as in `RecordVoided`."""
 
     attempt_id: str
+    payment_id: str | None = None
 
 
 class RecordRefunded(Command, frozen=True, kw_only=True):
-    """The processor sent money back; `refund_id` None where we did not ask for it."""
+    """The processor sent money back; `refund_id` None where we did not ask for it.
+
+    `payment_id` tells the refund of a stray payment from a refund of ours.
+    """
 
     attempt_id: str
     refund_id: str | None
@@ -218,6 +230,7 @@ class RecordRefunded(Command, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     new_id: str
+    payment_id: str | None = None
 
 
 class RecordRefundFailed(Command, frozen=True, kw_only=True):
@@ -256,6 +269,7 @@ OrderCommand: TypeAlias = (
     | RequestCapture
     | Cancel
     | RequestRefund
+    | RefundStray
     | WarnExpiring
     | ExpireSession
     | ResolveDiscrepancy

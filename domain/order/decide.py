@@ -2,17 +2,22 @@
 
 from typing import TypeAlias, assert_never
 
+from msgspec.structs import replace
+
 from domain import events as e
 from domain.errors import Rejected
-from domain.money import AMOUNT_MAX, Money
+from domain.money import AMOUNT_MAX, EXPONENTS, Money
 from domain.order import commands as c
-from domain.order.state import Attempt, Order
+from domain.order.state import Attempt, Capture, Order, Stray
 from domain.routing import Decision, Failover
 
 Events: TypeAlias = tuple[e.OrderEvent, ...]
 
 ATTEMPTS_MAX = 10
 """How often a customer may try to pay one order."""
+
+STRAY_REFUNDS_MAX = 5
+"""How often stray money is sent back before a person has to look."""
 
 
 def decide(order: Order | None, command: c.OrderCommand) -> Events:  # noqa: C901, PLR0912 - one case per command
@@ -38,6 +43,8 @@ def decide(order: Order | None, command: c.OrderCommand) -> Events:  # noqa: C90
             return _cancel(order, command)
         case c.RequestRefund():
             return _request_refund(order, command)
+        case c.RefundStray():
+            return _refund_stray(order, command)
         case c.WarnExpiring():
             return _warn_expiring(order, command)
         case c.ExpireSession():
@@ -86,7 +93,7 @@ def may_fail_over(order: Order, failover: Failover, retry_class: str) -> bool:
     return (
         failover.enabled
         and retry_class in failover.classes
-        and hops < failover.hops_max
+        and hops < min(failover.hops_max, ATTEMPTS_MAX - 1)
         and live.decision.inputs.explicit is None
         and not order.cancel_requested
         and not order.quarantine
@@ -146,11 +153,11 @@ def _routed(order: Order, command: c.Pay | c.FailOver, decision: Decision) -> e.
 
 def _fail_over(order: Order, command: c.FailOver) -> Events:
     live = order.live
-    if live is None or order.ended or live.can_take_money or not goes_on(order):
+    if live is None or not goes_on(order) or order.quarantine:
         return ()
-    if command.decision is not None and command.decision.chosen is not None:
-        return (_routed(order, command, command.decision),)
-    return _finish(order, live, may_go_on=False)
+    if command.decision is None or command.decision.chosen is None or order.cancel_requested:
+        return _finish(order, live, may_go_on=False)
+    return (_routed(order, command, command.decision),)
 
 
 def goes_on(order: Order) -> bool:
@@ -312,6 +319,29 @@ def _request_refund(order: Order, command: c.RequestRefund) -> Events:
     return (requested,)
 
 
+def _refund_stray(order: Order, command: c.RefundStray) -> Events:
+    stray = order.stray(command.payment_id)
+    if stray is None or stray.state != "captured" or not stray.open:
+        return ()
+    if any(r.status in {"pending", "unknown"} for r in order.stray_refunds(stray)):
+        return ()
+    return (_stray_refund(stray, command.refund_id, order.owed(stray)),)
+
+
+def _stray_refund(
+    stray: Stray | e.StrayPaymentFound, refund_id: str, amount: Money
+) -> e.RefundRequested:
+    return e.RefundRequested(
+        refund_id=refund_id,
+        attempt_id=stray.attempt_id,
+        processor=stray.processor,
+        payment_id=stray.payment_id,
+        amount=amount,
+        kind="stray",
+        idempotency_key=f"refund:{refund_id}",
+    )
+
+
 def _warn_expiring(order: Order, command: c.WarnExpiring) -> Events:
     attempt = order.attempt(command.attempt_id)
     if attempt is None or attempt.status != "authorized" or attempt.expiring_warned:
@@ -335,15 +365,20 @@ def _resolve(order: Order, command: c.ResolveDiscrepancy) -> Events:
         subject=command.subject, how=command.how, evidence=command.evidence
     )
     live = order.live
-    last = order.quarantine == (command.subject,)
-    if last and live and live.status == "authorized" and order.pending_capture is None:
-        return (resolved, *_after_authorization(order, live, command.capture_id))
-    return (resolved,)
+    if live is None or live.status != "authorized" or set(order.quarantine) != {command.subject}:
+        return (resolved,)
+    if live.void_key is not None or any(x.attempt_id == live.id for x in order.captures):
+        return (resolved,)
+    # The hold came while nothing might move: what it waited for follows now.
+    settled = replace(order, discrepancies=())
+    return (resolved, *_after_authorization(settled, live, command.capture_id))
 
 
 def _reference(order: Order, command: c.RecordReference) -> Events:
     attempt = order.attempt(command.attempt_id)
-    if attempt is None or attempt.status != "in_flight" or attempt.reference is not None:
+    if attempt is None or attempt.reference is not None:
+        return ()
+    if attempt.status not in {"in_flight", "unknown"}:
         return ()
     referenced = e.ProcessorReferenced(
         attempt_id=attempt.id, processor=attempt.processor, reference=command.reference
@@ -368,7 +403,7 @@ def _authorized(order: Order, command: c.RecordAuthorized) -> Events:
     if command.payment_id in known:
         return ()
     if not _takes_authorization(order, attempt):
-        return _stray_hold(attempt, command)
+        return _stray_hold(order, attempt, command)
     if (command.amount_minor, command.currency) != (order.amount.minor, order.amount.currency):
         return _discrepancy(
             order,
@@ -416,7 +451,10 @@ def _after_authorization(order: Order, attempt: Attempt, capture_id: str) -> Eve
     return (_capture_intent(order, attempt, capture_id, order.amount.minor),)
 
 
-def _stray_hold(attempt: Attempt, command: c.RecordAuthorized) -> Events:
+def _stray_hold(order: Order, attempt: Attempt, command: c.RecordAuthorized) -> Events:
+    if command.currency not in EXPONENTS:
+        sides = (order.amount, command.amount_minor, command.currency)
+        return _discrepancy(order, attempt, "authorize", command.payment_id, sides)
     stray = e.StrayPaymentFound(
         attempt_id=attempt.id,
         processor=attempt.processor,
@@ -434,9 +472,9 @@ def _discrepancy(
     subject: str,
     sides: tuple[Money, int, str],
 ) -> Events:
-    if subject in order.quarantine:
-        return ()
     ours, theirs_minor, theirs_currency = sides
+    if subject in order.quarantine or _settled(order, subject, theirs_minor, theirs_currency):
+        return ()
     found = e.DiscrepancyFound(
         attempt_id=attempt.id,
         operation=operation,
@@ -446,6 +484,14 @@ def _discrepancy(
         theirs_currency=theirs_currency,
     )
     return (found,)
+
+
+def _settled(order: Order, subject: str, minor: int, currency: str) -> bool:
+    """Whether an operator has settled that the processor says just this: ours stands."""
+    return any(
+        (d.subject, d.theirs_minor, d.theirs_currency, d.open) == (subject, minor, currency, False)
+        for d in order.discrepancies
+    )
 
 
 def _declined(order: Order, command: c.RecordDeclined) -> Events:
@@ -516,10 +562,14 @@ def _fenced(order: Order, command: c.RecordFenced) -> Events:
     if not attempt.can_take_money or order.pending_capture:
         # A hold whose capture was requested is decided by that capture's own lookup.
         return ()
+    if command.proof == "not_sent" and attempt.status != "in_flight":
+        # Whoever says so had not seen that another one did send it.
+        return ()
     if attempt.status == "authorized" and command.proof == "cancelled_at_processor":
         return _voided(order, c.RecordVoided(attempt_id=attempt.id))
-    if attempt.status == "in_flight" and command.proof == "not_sent":
-        assert not attempt.doubt, "what is in doubt may have been sent"
+    if attempt.status == "authorized" and not order.cancel_requested:
+        # Decided before the authorization came: the hold is wanted now.
+        return ()
     fenced = e.AttemptFenced(attempt_id=attempt.id, proof=command.proof)
     if attempt.status == "declined":
         return (fenced, *_finish(order, attempt, may_go_on=attempt.next != "end"))
@@ -535,25 +585,65 @@ def _fenced(order: Order, command: c.RecordFenced) -> Events:
 def _captured(order: Order, command: c.RecordCaptured) -> Events:
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "facts go to the attempt that owns the payment"
-    if any(
+    asked = _asked_capture(order, attempt, command)
+    if asked is not None and asked.status == "succeeded":
+        return ()
+    if asked is None and any(
         x.processor_id == command.processor_id and x.status == "succeeded" for x in order.captures
     ):
         return ()
-    asked = order.capture(command.capture_id) if command.capture_id else order.pending_capture
-    if asked is not None and asked.status == "succeeded":
-        return ()
-    if asked is None and not _takes_capture(order, attempt):
+    pending = asked is not None and asked.status in {"pending", "unknown"}
+    if not pending and not _takes_capture(order, attempt, command.payment_id):
+        if attempt.status == "captured" and attempt.payment_id == command.payment_id:
+            return _captured_beyond(order, attempt, command)
         return _stray_capture(order, attempt, command)
+    return _own_capture(order, attempt, asked, command)
+
+
+def _asked_capture(order: Order, attempt: Attempt, command: c.RecordCaptured) -> Capture | None:
+    """Return the capture of this very payment that the fact answers."""
+    if attempt.payment_id != command.payment_id:
+        return None
+    if command.capture_id is not None:
+        asked = order.capture(command.capture_id)
+    elif any(x.processor_id == command.processor_id for x in order.captures):
+        return None
+    else:
+        asked = order.pending_capture
+    return asked if asked is not None and asked.attempt_id == attempt.id else None
+
+
+def _takes_capture(order: Order, attempt: Attempt, payment_id: str) -> bool:
+    """Whether a capture that we did not ask for is nevertheless the order's own."""
+    return (
+        order.ended is None
+        and not order.cancel_requested
+        and attempt is order.live
+        and attempt.payment_id in {None, payment_id}
+        and (attempt.can_take_money or bool(attempt.held and attempt.held.minor))
+    )
+
+
+def _own_capture(
+    order: Order, attempt: Attempt, asked: Capture | None, command: c.RecordCaptured
+) -> Events:
     first: Events = ()
     held = attempt.held or Money(0, order.amount.currency)
     if attempt.status not in {"authorized", "captured"}:
         first, held = (_authorization(attempt, order, command),), order.amount
     wanted = asked.amount if asked else Money(min(command.amount_minor, held.minor), held.currency)
-    if (command.amount_minor, command.currency) != (wanted.minor, wanted.currency):
-        subject = asked.id if asked else attempt.id
-        sides = (wanted, command.amount_minor, command.currency)
-        return (*first, *_discrepancy(order, attempt, "capture", subject, sides))
-    kept = asked is not None and asked.remainder == "kept"
+    subject = asked.id if asked else attempt.id
+    theirs = (command.amount_minor, command.currency)
+    settled = _settled(order, subject, *theirs)
+    if wanted.minor > held.minor:
+        if settled and asked is not None:
+            gone = c.RecordCaptureFailed(capture_id=asked.id, code="exceeds_authorization")
+            return _capture_failed(order, gone)
+        return _discrepancy(order, attempt, "capture", subject, (held, *theirs))
+    if theirs != (wanted.minor, wanted.currency) and not settled:
+        return _discrepancy(order, attempt, "capture", subject, (wanted, *theirs))
+    lapses_at = command.remaining_expires_at
+    kept = asked.remainder == "kept" if asked else lapses_at is not None
     rest, nothing = held - wanted, Money(0, held.currency)
     captured = e.OrderCaptured(
         attempt_id=attempt.id,
@@ -563,43 +653,47 @@ def _captured(order: Order, command: c.RecordCaptured) -> Events:
         amount=wanted,
         released=nothing if kept else rest,
         remaining=rest if kept else nothing,
-        remaining_expires_at=command.remaining_expires_at if kept and rest.minor else None,
+        remaining_expires_at=lapses_at if kept and rest.minor else None,
     )
     return (*first, captured)
 
 
-def _takes_capture(order: Order, attempt: Attempt) -> bool:
-    """Whether a capture that we did not ask for is nevertheless the order's own."""
-    return (
-        order.ended is None
-        and not order.cancel_requested
-        and attempt is order.live
-        and (attempt.can_take_money or bool(attempt.held and attempt.held.minor))
-    )
+def _captured_beyond(order: Order, attempt: Attempt, command: c.RecordCaptured) -> Events:
+    """Our own payment was captured already: said again in other words, or more than it can be."""
+    ours = Money(order.amount_captured, order.amount.currency)
+    if command.amount_minor <= ours.minor and command.currency == ours.currency:
+        return ()
+    sides = (ours, command.amount_minor, command.currency)
+    return _discrepancy(order, attempt, "capture", attempt.id, sides)
 
 
 def _stray_capture(order: Order, attempt: Attempt, command: c.RecordCaptured) -> Events:
     """Money taken against our will goes back at once; the merchant cannot stop it."""
-    if any(s.payment_id == command.payment_id and s.state == "captured" for s in order.strays):
+    known = order.stray(command.payment_id)
+    if known is not None and known.state == "captured":
         return ()
-    amount = Money(command.amount_minor, command.currency)
+    if command.currency not in EXPONENTS:
+        sides = (order.amount, command.amount_minor, command.currency)
+        return _discrepancy(order, attempt, "capture", command.payment_id, sides)
     stray = e.StrayPaymentFound(
         attempt_id=attempt.id,
         processor=attempt.processor,
         payment_id=command.payment_id,
         state="captured",
-        amount=amount,
+        amount=Money(command.amount_minor, command.currency),
     )
-    refund = e.RefundRequested(
-        refund_id=command.refund_id,
-        attempt_id=attempt.id,
-        processor=attempt.processor,
-        payment_id=command.payment_id,
-        amount=amount,
-        kind="stray",
-        idempotency_key=f"refund:{command.refund_id}",
-    )
-    return (stray, refund)
+    refund = _stray_refund(stray, command.refund_id, stray.amount)
+    return (*_closed_by_stray(order, attempt, command.payment_id), stray, refund)
+
+
+def _closed_by_stray(order: Order, attempt: Attempt, payment_id: str) -> Events:
+    """Return what a stray capture ends: the hold that it was made of, an attempt under cancel."""
+    if attempt.payment_id == payment_id and attempt.held and attempt.held.minor:
+        return _hold_gone(order, attempt, attempt.held)
+    if not attempt.can_take_money or attempt.status == "authorized" or order.ended:
+        return ()
+    fenced = e.AttemptFenced(attempt_id=attempt.id, proof="capture_withheld")
+    return (fenced, *_finish(order, attempt, may_go_on=False))
 
 
 def _capture_failed(order: Order, command: c.RecordCaptureFailed) -> Events:
@@ -626,16 +720,40 @@ def _capture_failed(order: Order, command: c.RecordCaptureFailed) -> Events:
 def _voided(order: Order, command: c.RecordVoided) -> Events:
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "only what was routed is voided"
+    stray = _stray_held(order, attempt, command.payment_id)
+    if stray is not None:
+        voided = e.OrderVoided(
+            attempt_id=attempt.id,
+            processor=attempt.processor,
+            amount=stray.amount,
+            payment_id=stray.payment_id,
+        )
+        return (voided,) if stray.open else ()
+    if command.payment_id is not None and attempt.payment_id not in {None, command.payment_id}:
+        return ()
     if order.pending_capture and order.pending_capture.attempt_id == attempt.id:
         return ()
-    stray = next((s for s in order.strays if s.attempt_id == attempt.id and s.open), None)
-    amount = stray.amount if stray and stray.state == "held" else attempt.held
-    if amount is None or amount.minor == 0:
+    if attempt.held is None or attempt.held.minor == 0:
         fenced = c.RecordFenced(
             attempt_id=attempt.id, proof="cancelled_at_processor", code="cancelled_at_processor"
         )
         return _fenced(order, fenced)
-    voided = e.OrderVoided(attempt_id=attempt.id, processor=attempt.processor, amount=amount)
+    return _hold_gone(order, attempt, attempt.held)
+
+
+def _stray_held(order: Order, attempt: Attempt, payment_id: str | None) -> Stray | None:
+    """Return the stray hold that is meant; unnamed, the only one where nothing else is held."""
+    if payment_id is not None:
+        stray = order.stray(payment_id)
+        return stray if stray is not None and stray.state == "held" else None
+    if attempt.can_take_money or (attempt.held and attempt.held.minor):
+        return None
+    held = [s for s in order.strays if s.attempt_id == attempt.id and s.state == "held" and s.open]
+    return held[0] if len(held) == 1 else None
+
+
+def _hold_gone(order: Order, attempt: Attempt, held: Money) -> Events:
+    voided = e.OrderVoided(attempt_id=attempt.id, processor=attempt.processor, amount=held)
     if attempt.status == "authorized" and not order.ended:
         return (voided, e.OrderCancelled(reason=order.cancel_reason))
     return (voided,)
@@ -657,7 +775,21 @@ def _void_failed(order: Order, command: c.RecordVoidFailed) -> Events:
 def _expired(order: Order, command: c.RecordExpired) -> Events:
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "only what was routed expires"
-    if attempt.held is None or attempt.held.minor == 0 or order.pending_capture:
+    stray = _stray_held(order, attempt, command.payment_id)
+    if stray is not None:
+        lapsed = e.AuthorizationExpired(
+            attempt_id=attempt.id,
+            processor=attempt.processor,
+            amount=stray.amount,
+            payment_id=stray.payment_id,
+        )
+        return (lapsed,) if stray.open else ()
+    if command.payment_id not in {None, attempt.payment_id}:
+        return ()
+    if attempt.held is None or attempt.held.minor == 0:
+        return ()
+    if order.pending_capture and order.pending_capture.attempt_id == attempt.id:
+        # That capture's own lookup tells what became of the hold.
         return ()
     lapsed = e.AuthorizationExpired(
         attempt_id=attempt.id, processor=attempt.processor, amount=attempt.held
@@ -677,21 +809,47 @@ def _refunded(order: Order, command: c.RecordRefunded) -> Events:
         return ()
     if any(r.processor_id == command.processor_id for r in order.refunds):
         return ()
-    left = order.amount_captured - order.amount_refunded
-    ours = asked.amount if asked else Money(min(command.amount_minor, left), order.amount.currency)
-    if (command.amount_minor, command.currency) != (ours.minor, ours.currency):
-        subject = asked.id if asked else attempt.id
-        sides = (ours, command.amount_minor, command.currency)
-        return _discrepancy(order, attempt, "refund", subject, sides)
+    stray = _stray_refunded(order, attempt, command) if asked is None else None
+    left = order.owed(stray) if stray else _not_refunded(order)
+    ours = asked.amount if asked else Money(min(command.amount_minor, left.minor), left.currency)
+    subject = asked.id if asked else stray.payment_id if stray else attempt.id
+    theirs = (command.amount_minor, command.currency)
+    if theirs != (ours.minor, ours.currency) and not (
+        asked and _settled(order, subject, *theirs)
+    ):  # fmt: skip
+        return _discrepancy(order, attempt, "refund", subject, (ours, *theirs))
     refunded = e.OrderRefunded(
         refund_id=asked.id if asked else command.new_id,
-        attempt_id=attempt.id,
+        attempt_id=asked.attempt_id if asked else attempt.id,
         processor=attempt.processor,
         processor_id=command.processor_id,
         amount=ours,
-        kind=asked.kind if asked else "merchant",
+        kind=asked.kind if asked else "stray" if stray else "merchant",
+        payment_id=stray.payment_id if stray else None,
     )
-    return (refunded,)
+    if asked is None:
+        return (refunded,)
+    sent_back = order.stray(asked.payment_id) if asked.kind == "stray" else None
+    left = order.owed(sent_back) if sent_back else _not_refunded(order)
+    if ours.minor <= left.minor:
+        return (refunded,)
+    # It did happen, and more went back than had been taken.
+    return (refunded, *_discrepancy(order, attempt, "refund", subject, (left, *theirs)))
+
+
+def _not_refunded(order: Order) -> Money:
+    return Money(order.amount_captured - order.amount_refunded, order.amount.currency)
+
+
+def _stray_refunded(order: Order, attempt: Attempt, command: c.RecordRefunded) -> Stray | None:
+    """Return the stray capture that a refund without our id sent back."""
+    if command.payment_id is not None:
+        stray = order.stray(command.payment_id)
+        return stray if stray is not None and stray.state == "captured" else None
+    if attempt.status == "captured":
+        return None
+    taken = [s for s in order.strays if s.attempt_id == attempt.id and s.state == "captured"]
+    return taken[0] if len(taken) == 1 else None
 
 
 def _refund_failed(order: Order, command: c.RecordRefundFailed) -> Events:
@@ -715,11 +873,14 @@ def _dispute(order: Order, command: c.RecordDispute) -> Events:
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "facts go to the attempt that owns the payment"
     currency, processor = order.amount.currency, attempt.processor
-    known = order.dispute(command.dispute_id)
+    known = order.dispute(command.dispute_id) or next(
+        (d for d in order.disputes if d.processor_id == command.processor_id), None
+    )
+    dispute_id = known.id if known else command.dispute_id
     events: list[e.OrderEvent] = []
     if known is None:
         opened = e.DisputeOpened(
-            dispute_id=command.dispute_id,
+            dispute_id=dispute_id,
             attempt_id=attempt.id,
             processor=processor,
             processor_id=command.processor_id,
@@ -727,17 +888,17 @@ def _dispute(order: Order, command: c.RecordDispute) -> Events:
             reason=command.reason,
         )
         events.append(opened)
-    elif known.status != "open":
+    elif known.status == "lost":
         return ()
     moved = command.withdrawn_minor - (known.withdrawn.minor if known else 0)
     if moved:
         kind = e.DisputeFundsWithdrawn if moved > 0 else e.DisputeFundsReinstated
         amount = Money(abs(moved), currency)
-        events.append(kind(dispute_id=command.dispute_id, processor=processor, amount=amount))
-    if command.outcome != "open":
+        events.append(kind(dispute_id=dispute_id, processor=processor, amount=amount))
+    if command.outcome != "open" and (known is None or known.status == "open"):
         lost = Money(command.withdrawn_minor, currency) if command.outcome == "lost" else None
         closed = e.DisputeClosed(
-            dispute_id=command.dispute_id,
+            dispute_id=dispute_id,
             processor=processor,
             outcome=command.outcome,
             lost_amount=lost,
@@ -749,6 +910,8 @@ def _dispute(order: Order, command: c.RecordDispute) -> Events:
 def _fee(order: Order, command: c.RecordFee) -> Events:
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "a fee belongs to an attempt"
+    if (command.of, command.subject) in order.fees:
+        return ()
     recorded = e.FeeRecorded(
         processor=attempt.processor,
         of=command.of,

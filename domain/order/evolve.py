@@ -8,7 +8,17 @@ from msgspec.structs import replace
 from domain import events as e
 from domain.metadata import Metadata
 from domain.money import Money
-from domain.order.state import Attempt, Capture, Dispute, Failure, Order, Refund, Release, Stray
+from domain.order.state import (
+    Attempt,
+    Capture,
+    Discrepancy,
+    Dispute,
+    Failure,
+    Order,
+    Refund,
+    Release,
+    Stray,
+)
 
 
 def fold(rows: Iterable[e.Recorded]) -> Order | None:
@@ -117,21 +127,17 @@ def _apply(order: Order, event: e.OrderEvent, meta: Metadata) -> Order:  # noqa:
             # Money lost stays withdrawn: it must never be refunded on top.
             return _dispute(order, event.dispute_id, meta, status=event.outcome)
         case e.FeeRecorded():
-            return order
+            return replace(order, fees=(*order.fees, (event.of, event.subject)))
         case e.StrayPaymentFound():
-            stray = Stray(
-                attempt_id=event.attempt_id,
-                processor=event.processor,
-                payment_id=event.payment_id,
-                state=event.state,
-                amount=event.amount,
-            )
-            return replace(order, strays=(*order.strays, stray))
+            return _stray_found(order, event)
         case e.DiscrepancyFound():
-            return replace(order, quarantine=(*order.quarantine, event.subject))
+            return _discrepancy_found(order, event, meta)
         case e.DiscrepancyResolved():
-            rest = tuple(subject for subject in order.quarantine if subject != event.subject)
-            return replace(order, quarantine=rest)
+            settled = tuple(
+                replace(d, open=False) if d.subject == event.subject else d
+                for d in order.discrepancies
+            )
+            return replace(order, discrepancies=settled)
         case _:
             assert_never(event)
 
@@ -197,6 +203,7 @@ def _authorized(order: Order, event: e.OrderAuthorized, meta: Metadata) -> Order
         authorized=event.amount,
         held=event.amount,
         capture_before=event.capture_before,
+        failure=None,
         doubt=None,
         challenge=None,
         deadline=None,
@@ -270,13 +277,16 @@ def _captured(order: Order, event: e.OrderCaptured, meta: Metadata) -> Order:
         )
         order = replace(order, captures=(*order.captures, capture))
     order = _capture(order, event.capture_id, meta, **done)
+    attempt = order.attempt(event.attempt_id)
+    assert attempt is not None, "only what was held is captured"
+    lapses_at = attempt.capture_before if event.remaining.minor else None
     return _attempt(
         order,
         event.attempt_id,
         meta,
         status="captured",
         held=event.remaining,
-        capture_before=event.remaining_expires_at,
+        capture_before=event.remaining_expires_at or lapses_at,
         expiring_warned=False,
         doubt=None,
     )
@@ -298,15 +308,15 @@ def _capture_failed(order: Order, event: e.CaptureFailed, meta: Metadata) -> Ord
 def _released(
     order: Order, event: e.OrderVoided | e.AuthorizationExpired, meta: Metadata, cause: Any
 ) -> Order:
-    """A hold went back; of a captured attempt only the kept remainder did, of a stray all of it."""
+    """A hold, or a kept remainder, went back; a stray's changes nothing else."""
     attempt = order.attempt(event.attempt_id)
     assert attempt is not None, "only what was held is released"
+    if event.payment_id is not None:
+        strays = tuple(
+            replace(s, open=False) if s.payment_id == event.payment_id else s for s in order.strays
+        )
+        return replace(order, strays=strays)
     order = _release(order, attempt, event.amount, meta, cause)
-    strays = tuple(
-        replace(s, open=False) if s.attempt_id == attempt.id and s.state == "held" else s
-        for s in order.strays
-    )
-    order = replace(order, strays=strays)
     change: dict[str, Any] = {"held": Money(0, order.amount.currency), "void_key": None}
     change |= {"doubt": None}
     if attempt.status == "authorized":
@@ -350,7 +360,7 @@ def _refunded(order: Order, event: e.OrderRefunded, meta: Metadata) -> Order:
             id=event.refund_id,
             attempt_id=event.attempt_id,
             processor=event.processor,
-            payment_id=attempt.payment_id or "",
+            payment_id=event.payment_id or attempt.payment_id or "",
             amount=event.amount,
             kind=event.kind,
             idempotency_key="",
@@ -362,27 +372,47 @@ def _refunded(order: Order, event: e.OrderRefunded, meta: Metadata) -> Order:
     order = _refund(
         order, event.refund_id, meta, status="succeeded", processor_id=event.processor_id
     )
-    if event.kind == "stray":
-        strays = tuple(
-            replace(s, open=False) if s.attempt_id == event.attempt_id and s.state == "captured"
-            else s
-            for s in order.strays
-        )  # fmt: skip
-        order = replace(order, strays=strays)
-    return order
+    return _strays_weighed(order)
 
 
 def _reversed(order: Order, event: e.RefundReversed, meta: Metadata) -> Order:
     """The money is back with us: a stray has to be sent again."""
     order = _refund(order, event.refund_id, meta, status="failed", error_code=event.code)
-    if event.kind == "stray":
-        refund = order.refund(event.refund_id)
-        strays = tuple(
-            replace(s, open=True) if refund and s.attempt_id == refund.attempt_id else s
-            for s in order.strays
-        )
-        order = replace(order, strays=strays)
-    return order
+    return _strays_weighed(order)
+
+
+def _strays_weighed(order: Order) -> Order:
+    """A stray capture is open until all of it has gone back."""
+    strays = tuple(
+        replace(s, open=order.owed(s).minor > 0) if s.state == "captured" else s
+        for s in order.strays
+    )
+    return replace(order, strays=strays)
+
+
+def _stray_found(order: Order, event: e.StrayPaymentFound) -> Order:
+    """A stray hold that was captured is a stray capture from then on."""
+    stray = Stray(
+        attempt_id=event.attempt_id,
+        processor=event.processor,
+        payment_id=event.payment_id,
+        state=event.state,
+        amount=event.amount,
+    )
+    others = tuple(s for s in order.strays if s.payment_id != event.payment_id)
+    return replace(order, strays=(*others, stray))
+
+
+def _discrepancy_found(order: Order, event: e.DiscrepancyFound, meta: Metadata) -> Order:
+    found = Discrepancy(
+        subject=event.subject,
+        theirs_minor=event.theirs_minor,
+        theirs_currency=event.theirs_currency,
+    )
+    order = replace(order, discrepancies=(*order.discrepancies, found))
+    if event.subject != event.attempt_id or event.operation == "refund":
+        return order
+    return _attempt(order, event.attempt_id, meta, mismatched=True)
 
 
 def _dispute_opened(event: e.DisputeOpened, meta: Metadata) -> Dispute:

@@ -54,6 +54,7 @@ class Attempt(State, frozen=True, kw_only=True):
         doubt: the operation whose outcome is unknown.
         void_key: set while a void is asked for and unanswered.
         expiring_warned: the merchant was told that the hold lapses soon.
+        mismatched: the processor once said another amount than ours; it is closed, not continued.
         correlation_id: of the request that routed it; sent to the processor with every call.
     """
 
@@ -87,6 +88,7 @@ class Attempt(State, frozen=True, kw_only=True):
     void_key: str | None = None
     void_failed: bool = False
     expiring_warned: bool = False
+    mismatched: bool = False
 
     @property
     def can_take_money(self) -> bool:
@@ -161,6 +163,15 @@ class Stray(State, frozen=True, kw_only=True):
     open: bool = True
 
 
+class Discrepancy(State, frozen=True, kw_only=True):
+    """Figures of the processor that are not ours; once settled, saying them again adds nothing."""
+
+    subject: str
+    theirs_minor: int
+    theirs_currency: str
+    open: bool = True
+
+
 class Release(State, frozen=True, kw_only=True):
     """A hold given back without capture, as the merchant sees it."""
 
@@ -177,7 +188,7 @@ class Order(State, frozen=True, kw_only=True):
     Attributes:
         cancel_requested: set by a cancel while an attempt was open; nothing captures after it.
         ended: an end without money; proven, so nothing can follow but strays.
-        quarantine: subjects of open discrepancies.
+        fees: what a fee is known of already: kind and subject.
     """
 
     id: str
@@ -202,7 +213,13 @@ class Order(State, frozen=True, kw_only=True):
     cancel_reason: Sealed | None = None
     ended: End | None = None
     failure: Failure | None = None
-    quarantine: tuple[str, ...] = ()
+    discrepancies: tuple[Discrepancy, ...] = ()
+    fees: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def quarantine(self) -> tuple[str, ...]:
+        """Subjects of open discrepancies."""
+        return tuple(d.subject for d in self.discrepancies if d.open)
 
     @property
     def live(self) -> Attempt | None:
@@ -288,3 +305,18 @@ class Order(State, frozen=True, kw_only=True):
     def dispute(self, dispute_id: str) -> Dispute | None:
         """Return the dispute with that id."""
         return next((d for d in self.disputes if d.id == dispute_id), None)
+
+    def stray(self, payment_id: str | None) -> Stray | None:
+        """Return the stray with that payment."""
+        return next((s for s in self.strays if s.payment_id == payment_id), None)
+
+    def stray_refunds(self, stray: Stray) -> tuple[Refund, ...]:
+        """Return the refunds of one stray payment, oldest first."""
+        return tuple(
+            r for r in self.refunds if r.kind == "stray" and r.payment_id == stray.payment_id
+        )
+
+    def owed(self, stray: Stray) -> Money:
+        """Return what has not gone back yet of a stray capture."""
+        back = [r.amount.minor for r in self.stray_refunds(stray) if r.status == "succeeded"]
+        return Money(max(stray.amount.minor - sum(back), 0), stray.amount.currency)

@@ -3,18 +3,24 @@
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from domain.order.decide import goes_on
-from domain.order.state import Attempt, Order, State
+from domain.order.decide import STRAY_REFUNDS_MAX, goes_on
+from domain.order.state import Attempt, Order, State, Stray
 
 StepKind = Literal[
     "authorize", "lookup_authorize", "challenge", "fence", "withhold", "fail_over", "void",
-    "lookup_void", "void_stray", "warn_expiring", "expire", "watch_hold", "capture",
+    "lookup_void", "void_stray", "refund_stray", "warn_expiring", "expire", "watch_hold", "capture",
     "lookup_capture", "refund", "lookup_refund", "expire_session",
 ]  # fmt: skip
 
 FIRST_LOOKUP: Final = timedelta(seconds=5)
 EXPIRY_WARNING: Final = timedelta(hours=24)
 HOLD_WATCH: Final = timedelta(days=1)
+STRAY_REFUND_AGAIN: Final = timedelta(days=1)
+
+_LOOKS: Final = frozenset(
+    {"lookup_authorize", "lookup_void", "lookup_capture", "lookup_refund", "expire", "watch_hold"}
+)
+"""Steps that only read, and so go on while the processor's figures are in question."""
 
 
 class Step(State, frozen=True, kw_only=True):
@@ -41,7 +47,9 @@ def steps(order: Order) -> tuple[Step, ...]:
     """Return all that the order waits for, at most one step per subject."""
     found = [*_of_session(order), *_of_live(order), *_of_money(order)]
     assert len({step.subject for step in found}) == len(found), "one step per subject"
-    return tuple(step for step in found if step.subject not in order.quarantine)
+    return tuple(
+        step for step in found if step.subject not in order.quarantine or step.operation in _LOOKS
+    )
 
 
 def _of_session(order: Order) -> list[Step]:
@@ -51,23 +59,20 @@ def _of_session(order: Order) -> list[Step]:
     return []
 
 
-def _of_live(order: Order) -> list[Step]:  # noqa: C901 - one case per status
+def _of_live(order: Order) -> list[Step]:
     """Return the step of the newest attempt, while the order is open."""
     live = order.live
     if live is None or order.ended:
         return []
     match live.status:
+        case "in_flight" | "unknown" | "challenged" if order.cancel_requested or live.mismatched:
+            return [Step(subject=live.id, operation="fence")]
         case "in_flight":
-            kind: StepKind = "fence" if order.cancel_requested else "authorize"
-            return [Step(subject=live.id, operation=kind)]
+            return [Step(subject=live.id, operation="authorize")]
         case "unknown":
-            if order.cancel_requested:
-                return [Step(subject=live.id, operation="fence")]
             at = live.updated_at + FIRST_LOOKUP
             return [Step(subject=live.id, operation="lookup_authorize", at=at)]
         case "challenged":
-            if order.cancel_requested:
-                return [Step(subject=live.id, operation="fence")]
             return [Step(subject=live.id, operation="challenge", at=live.deadline)]
         case "authorized" | "captured":
             return _of_hold(order, live)
@@ -113,11 +118,8 @@ def _of_money(order: Order) -> list[Step]:
         elif refund.status == "unknown":
             at = refund.updated_at + FIRST_LOOKUP
             found.append(Step(subject=refund.id, operation="lookup_refund", at=at))
-    found.extend(
-        Step(subject=stray.payment_id, operation="void_stray")
-        for stray in order.strays
-        if stray.open and stray.state == "held"
-    )
+    for stray in order.strays:
+        found.extend(_of_stray(order, stray))
     found.extend(
         Step(
             subject=attempt.id,
@@ -128,3 +130,18 @@ def _of_money(order: Order) -> list[Step]:
         if attempt.proof == "capture_withheld" and attempt.held and attempt.held.minor
     )
     return found
+
+
+def _of_stray(order: Order, stray: Stray) -> list[Step]:
+    """Return how stray money goes back; after too many refused refunds a person has to look."""
+    if not stray.open:
+        return []
+    if stray.state == "held":
+        return [Step(subject=stray.payment_id, operation="void_stray")]
+    refunds = order.stray_refunds(stray)
+    if len(refunds) >= STRAY_REFUNDS_MAX or any(
+        r.status in {"pending", "unknown"} for r in refunds
+    ):
+        return []
+    at = refunds[-1].updated_at + STRAY_REFUND_AGAIN if refunds else None
+    return [Step(subject=stray.payment_id, operation="refund_stray", at=at)]
