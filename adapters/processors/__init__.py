@@ -1,0 +1,1 @@
+"""The card processors: one vendor, one file, no inheritance between them."""

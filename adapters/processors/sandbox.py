@@ -1,0 +1,373 @@
+"""The sandbox: our own bank in the same process, with faults on the way to it and back.
+
+The public verbs, then sending, then reading of answers. What is not known is `Unknown`.
+"""
+# ruff: noqa: ARG002 - the protocol's credentials, operation and webhooks mean nothing here
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from adapters.sandbox.bank import HOLD_S, Bank
+from adapters.sandbox.objects import Answer, View
+from adapters.sandbox.tokens import APPROVE, Call, Fault, Place, fault_of
+from commands.processor import (
+    Absent,
+    AttemptCall,
+    Capabilities,
+    Challenged,
+    Credentials,
+    Declined,
+    Fact,
+    Hint,
+    MoneyCall,
+    NotSent,
+    Observed,
+    ObservedCapture,
+    ObservedRefund,
+    Outcome,
+    Pending,
+    Referenced,
+    Succeeded,
+    Unknown,
+)
+from domain.events import Operation
+from domain.routing import RetryClass
+
+HANG_S: Final = 3600.0
+"""Beyond every time limit of a caller."""
+LOOK_AGAIN_S: Final = 1.0
+
+CODES: Final[dict[str, RetryClass]] = {
+    "generic_decline": "failover",
+    "processing_error": "failover",
+    "insufficient_funds": "later",
+    "lost_card": "stop",
+    "expired_card": "fix_input",
+    "invalid_token": "fix_input",
+    "authentication_failed": "authenticate",
+    "payment_cancelled": "stop",
+    "payment_expired": "stop",
+}
+"""The declines of an authorization: the bank's code and its class."""
+
+REFUSALS: Final = {
+    "already_captured",
+    "already_refunded",
+    "amount_too_large",
+    "capture_declined",
+    "currency_mismatch",
+    "hold_lapsed",
+    "hold_released",
+    "invalid_amount",
+    "not_authorized",
+    "not_captured",
+    "payment_cancelled",
+    "payment_expired",
+    "refund_declined",
+    "refund_exceeds_captured",
+    "void_declined",
+}
+"""The definite noes to captures, voids and refunds; all of class `stop`."""
+
+_Done = TypeVar("_Done")
+
+
+class SandboxProcessor:
+    """The bank as a processor; credentials open nothing here and are not read.
+
+    Args:
+        path: the bank's SQLite file; several processes may share it.
+        public_url: where the customer's browser finds us, without a slash at the end.
+        latency_s: the mean time of the way to the bank, and of the way back.
+        hold_s: how long money stays held.
+        seed: of the jitter.
+    """
+
+    name: str = "sandbox"
+    capabilities: Capabilities = Capabilities(
+        partial_capture=True, several_captures=True, void=True, closes_declined=False
+    )
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        public_url: str,
+        latency_s: float = 0.02,
+        hold_s: int = HOLD_S,
+        seed: int = 0,
+    ) -> None:
+        self.bank = Bank(path, hold_s=hold_s)
+        self._public_url = public_url.rstrip("/")
+        self._latency_s = latency_s
+        self._jitter = random.Random(seed)  # noqa: S311 - delays, not secrets
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-bank")
+
+    def close(self) -> None:
+        """Finish what the bank is at and close its file."""
+        self._worker.shutdown(wait=True)
+        self.bank.close()
+
+    async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
+        """Make the payment at the bank; moves no money."""
+        effect = partial(
+            self.bank.create,
+            key=f"{call.idempotency_key}:create",
+            order_id=call.order_id,
+            attempt_id=call.attempt_id,
+            merchant=call.merchant_id,
+            mode=call.mode,
+            amount=call.amount.minor,
+            currency=call.amount.currency,
+            token=call.token,
+            correlation_id=call.correlation_id,
+        )
+        answer = await self._send("create", call.attempt_id, call.token, effect)
+        if not isinstance(answer, Answer):
+            return answer
+        if answer.result == "ok" and answer.reference:
+            return Referenced(reference=answer.reference)
+        return Unknown(cause=_cause(answer))
+
+    async def authorize(
+        self, call: AttemptCall, reference: str, credentials: Credentials
+    ) -> Outcome:
+        """Confirm the payment: hold the money."""
+        effect = partial(
+            self.bank.confirm,
+            reference,
+            key=f"{call.idempotency_key}:confirm",
+            return_url=call.return_url,
+            correlation_id=call.correlation_id,
+        )
+        answer = await self._send("confirm", call.attempt_id, call.token, effect)
+        if not isinstance(answer, Answer):
+            return answer
+        match answer.result:
+            case "ok":
+                return Succeeded(fact=_fact(answer))
+            case "pending":
+                return Pending(look_again_s=LOOK_AGAIN_S)
+            case "challenged":
+                return self._challenged(reference)
+            case "refused":
+                return _declined(answer.code) or Unknown(cause=_cause(answer))
+            case _:
+                return Unknown(cause=_cause(answer))
+
+    async def capture(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Take held money."""
+        effect = partial(
+            self.bank.capture,
+            call.payment_id,
+            key=call.idempotency_key,
+            amount=call.amount.minor,
+            currency=call.amount.currency,
+            final=call.final,
+            subject=call.subject,
+            correlation_id=call.correlation_id,
+        )
+        return _outcome(await self._send("capture", call.subject, None, effect))
+
+    async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Cancel the payment by its reference: an attempt that holds nothing has no payment id."""
+        effect = partial(
+            self.bank.cancel,
+            call.reference,
+            key=call.idempotency_key,
+            correlation_id=call.correlation_id,
+        )
+        return _outcome(await self._send("cancel", call.subject, None, effect))
+
+    async def refund(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Send captured money back."""
+        effect = partial(
+            self.bank.refund,
+            call.payment_id,
+            key=call.idempotency_key,
+            amount=call.amount.minor,
+            currency=call.amount.currency,
+            subject=call.subject,
+            correlation_id=call.correlation_id,
+        )
+        return _outcome(await self._send("refund", call.subject, None, effect))
+
+    async def lookup(
+        self, reference: str, operation: Operation, credentials: Credentials
+    ) -> Observed | Absent | Unknown:
+        """Read the payment whole."""
+        await self._travel()
+        try:
+            view = await self._at_bank(partial(self.bank.lookup, reference))
+        except sqlite3.Error as error:
+            return Unknown(cause=f"the bank's file: {error}")
+        await self._travel()
+        return Absent() if view is None else self._observed(view)
+
+    def parse_webhook(
+        self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
+    ) -> list[Hint]:
+        """Refuse: the sandbox in our own process sends no webhooks."""
+        raise ValueError("the sandbox sends no webhooks")
+
+    async def _send(
+        self, call: Call, scope: str, token: str | None, effect: Callable[[], Answer]
+    ) -> Answer | Outcome:
+        """Go to the bank and come back, with what the token does to the way.
+
+        Args:
+            call: the bank's operation.
+            scope: whose first try it is: our attempt, capture or refund, whatever the key.
+            token: the payment's, where the caller knows it; faults before the effect need it.
+            effect: what the bank does.
+        """
+        await self._travel()
+        try:
+            fault = await self._due(call, "before", scope, token or APPROVE)
+            if fault is not None:
+                return await _strike(fault)
+            answer = await self._at_bank(effect)
+            fault = await self._due(call, "after", scope, answer.token)
+        except sqlite3.Error as error:
+            return Unknown(cause=f"the bank's file: {error}")
+        if fault is not None:
+            return await _strike(fault)
+        await self._travel()
+        return answer
+
+    async def _due(self, call: Call, place: Place, scope: str, token: str) -> Fault | None:
+        """Give the fault that strikes now; that it does is on disk before it does."""
+        fault = fault_of(token, call, place)
+        if fault is None or fault.always:
+            return fault
+        first = await self._at_bank(partial(self.bank.claim, scope, f"{call}:{token}"))
+        return fault if first else None
+
+    async def _travel(self) -> None:
+        if self._latency_s:
+            await asyncio.sleep(self._latency_s * self._jitter.uniform(0.5, 1.5))
+
+    async def _at_bank(self, work: Callable[[], _Done]) -> _Done:
+        """Do the bank's work in its own thread; a caller who gives up does not undo it."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    def _challenged(self, reference: str) -> Challenged:
+        url = f"{self._public_url}/sandbox/challenge/{reference}"
+        return Challenged(kind="redirect", redirect_url=url)
+
+    def _observed(self, view: View) -> Observed | Unknown:
+        payment = view.payment
+        decline = _declined(payment.decline_code) if payment.status == "declined" else None
+        if payment.status == "declined" and decline is None:
+            return Unknown(cause=f"unclassified decline {payment.decline_code}")
+        challenged = payment.status == "challenged"
+        return Observed(
+            reference=payment.reference,
+            status=payment.status,
+            at=_utc(payment.changed_us),
+            currency=payment.currency,
+            payment_id=payment.reference if payment.authorized else None,
+            authorized_minor=payment.authorized,
+            held_minor=payment.held,
+            capture_before=_utc_or_none(payment.capture_before_us),
+            captures=tuple(
+                ObservedCapture(
+                    processor_id=capture.id,
+                    amount_minor=capture.amount,
+                    at=_utc(capture.at_us),
+                    capture_id=capture.subject,
+                )
+                for capture in view.captures
+            ),
+            refunds=tuple(
+                ObservedRefund(
+                    processor_id=refund.id,
+                    amount_minor=refund.amount,
+                    status=refund.status,
+                    at=_utc(refund.at_us),
+                    refund_id=refund.subject,
+                    code=refund.code,
+                )
+                for refund in view.refunds
+            ),
+            decline=decline,
+            challenge=self._challenged(payment.reference) if challenged else None,
+        )
+
+
+async def _strike(fault: Fault) -> Outcome:
+    """Damage the call."""
+    match fault.do:
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            await asyncio.sleep(HANG_S)
+        case "unavailable":
+            return NotSent(cause="connection refused")
+        case "error":
+            return Unknown(cause="http 500")
+    return Unknown(cause="no answer")
+
+
+def _outcome(answer: Answer | Outcome) -> Outcome:
+    """Classify the answer to a capture, void or refund."""
+    if not isinstance(answer, Answer):
+        return answer
+    match answer.result:
+        case "ok":
+            return Succeeded(fact=_fact(answer))
+        case "pending":
+            return Pending(look_again_s=LOOK_AGAIN_S)
+        case "refused" if answer.code in REFUSALS:
+            return Declined(
+                code=answer.code,
+                retry_class="stop",
+                processor_code=answer.code,
+                expired=answer.hold_gone,
+            )
+        case _:
+            return Unknown(cause=_cause(answer))
+
+
+def _declined(code: str | None) -> Declined | None:
+    """Classify the refusal of an authorization; None is not a decline that we know."""
+    retry_class = CODES.get(code or "")
+    if code is None or retry_class is None:
+        return None
+    return Declined(code=code, retry_class=retry_class, processor_code=code)
+
+
+def _fact(answer: Answer) -> Fact:
+    assert answer.reference is not None, "what happened, happened to a payment"
+    return Fact(
+        payment_id=answer.reference,
+        processor_id=answer.object_id or answer.reference,
+        amount_minor=answer.amount,
+        currency=answer.currency,
+        at=_utc(answer.at_us),
+        capture_before=_utc_or_none(answer.capture_before_us),
+    )
+
+
+def _cause(answer: Answer) -> str:
+    return f"{answer.result}: {answer.code}" if answer.code else answer.result
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _utc(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _utc_or_none(us: int | None) -> datetime | None:
+    return None if us is None else _utc(us)
