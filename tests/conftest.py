@@ -1,11 +1,9 @@
 """Real servers for every test: one PostgreSQL and one NATS a session, one database a test."""
 
-import importlib
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import psycopg
 import pytest
@@ -13,6 +11,7 @@ from psycopg import sql
 
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.migrations import migrate
 
 TEMPLATE = "loop_template"
 
@@ -37,8 +36,6 @@ def database_template(postgres: EmbeddedPostgres) -> str:
     """The name of a database with all migrations and no rows."""
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-    migrations = importlib.import_module("adapters.migrations")
-    migrate = cast("Callable[[str], None]", migrations.migrate)
     migrate(at_database(postgres.url, TEMPLATE))
     return TEMPLATE
 

@@ -90,12 +90,12 @@ def test_a_stranger_that_has_the_pid_of_a_crashed_server_is_left_alone(data: Pat
         os.kill(server.pid or 0, signal.SIGKILL)
     with subprocess.Popen(["sleep", "300"]) as stranger:
         note.write_text("\n".join([str(stranger.pid), *lines[1:]]))
-
-        with server:
-            assert one(server.url, b"SELECT n FROM kept") == 7
-
-        assert stranger.poll() is None
-        stranger.kill()
+        try:
+            with server:
+                assert one(server.url, b"SELECT n FROM kept") == 7
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 def test_an_initdb_killed_half_way_is_done_again(
