@@ -1,0 +1,217 @@
+"""The vault: AES-256-GCM for personal data in events and for secrets in rows, keys wrapped."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.coalesce import Coalesced
+from commands.ports import DataKeyRow
+from commands.processor import Credentials
+from domain.metadata import Mode, Sealed
+
+_NONCE_BYTES: Final = 12
+_KEY_BYTES: Final = 32
+
+_BY_ID: Final = "SELECT key_id, wrapped, merchant_id FROM data_keys WHERE key_id = ANY(%s::text[])"
+_BY_SUBJECT: Final = (
+    "SELECT d.merchant_id, d.subject, d.key_id, d.wrapped FROM data_keys d "
+    "JOIN unnest(%s::text[], %s::text[]) AS k (merchant_id, subject) "
+    "ON d.merchant_id = k.merchant_id AND d.subject = k.subject ORDER BY d.key_id"
+)
+_PUT: Final = (
+    "INSERT INTO secrets (owner, field, merchant_id, box) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (owner, field) DO UPDATE SET box = excluded.box"
+)
+_GET: Final = "SELECT box FROM secrets WHERE owner = %s AND field = %s AND merchant_id = %s"
+
+
+class MasterKeyError(Exception):
+    """`LOOP_MASTER_KEYS` is not a list of `id:hex` pairs with 32-byte keys, or lacks an id."""
+
+
+class MasterKeys:
+    """The keys that wrap all others; the first one wraps, all of them open.
+
+    Written as `id:64 hex digits`, several separated by commas.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._ciphers: dict[str, AESGCM] = {}
+        self._hash_key = b""
+        for part in text.split(","):
+            key_id, _, digits = part.strip().partition(":")
+            try:
+                key = bytes.fromhex(digits)
+            except ValueError:
+                key = b""
+            if not key_id.isalnum() or len(key) != _KEY_BYTES:
+                raise MasterKeyError("LOOP_MASTER_KEYS must be id:64-hex-digits, comma separated")
+            self._ciphers[key_id] = AESGCM(key)
+            self._hash_key = key
+        self._first = next(iter(self._ciphers))
+
+    def __repr__(self) -> str:
+        return "MasterKeys(***)"
+
+    def wrap(self, plain: bytes, bound_to: str) -> bytes:
+        """Seal bytes for a place; they open in no other place."""
+        return self._first.encode() + b":" + _seal(self._ciphers[self._first], plain, bound_to)
+
+    def unwrap(self, wrapped: bytes, bound_to: str) -> bytes:
+        """Open what `wrap` sealed for the same place.
+
+        Raises:
+            MasterKeyError: the master key that sealed it is not configured.
+            cryptography.exceptions.InvalidTag: the bytes or the place are not what was sealed.
+        """
+        key_id, _, box = wrapped.partition(b":")
+        cipher = self._ciphers.get(key_id.decode("ascii", "replace"))
+        if cipher is None:
+            raise MasterKeyError("a master key that is still in use is missing")
+        return _open(cipher, box, bound_to)
+
+    def keyed_hash(self, purpose: str, value: str) -> bytes:
+        """Return a 32-byte hash that nobody can compute without the oldest master key."""
+        return hmac.digest(self._hash_key, f"{purpose}\0{value}".encode(), hashlib.sha256)
+
+
+def _seal(cipher: AESGCM, plain: bytes, bound_to: str) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, bound_to.encode())
+
+
+def _open(cipher: AESGCM, box: bytes, bound_to: str) -> bytes:
+    return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], bound_to.encode())
+
+
+class PostgresVault:
+    """The vault over PostgreSQL. Start it with `run`, which ends after `close`."""
+
+    def __init__(
+        self, database_url: str, pool: AsyncConnectionPool, master_keys: MasterKeys
+    ) -> None:
+        self._pool = pool
+        self._master = master_keys
+        self._by_id: Coalesced[str, Any] = Coalesced(database_url, _load_by_id)
+        self._by_subject: Coalesced[tuple[str, str], Any] = Coalesced(
+            database_url, _load_by_subject
+        )
+
+    async def run(self) -> None:
+        """Serve until `close`."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._by_id.run())
+            tasks.create_task(self._by_subject.run())
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._by_id.close()
+        self._by_subject.close()
+
+    async def seal(
+        self,
+        value: Any,
+        *,
+        merchant_id: str,
+        mode: Mode | None,
+        owner: str,
+        customer_id: str | None = None,
+        beside: Sealed | None = None,
+    ) -> tuple[Sealed, DataKeyRow | None]:
+        """See `commands.ports.Vault.seal`."""
+        subject = owner if customer_id is None else self._customer(merchant_id, mode, customer_id)
+        found = None
+        if beside is not None:
+            found = await self._by_id.get(beside.key)
+        if found is None and (customer_id is not None or beside is not None):
+            found = await self._by_subject.get((merchant_id, subject))
+        row = None
+        if found is None:
+            key_id, key = os.urandom(8).hex(), AESGCM.generate_key(bit_length=256)
+            wrapped = self._master.wrap(key, f"data_key:{merchant_id}:{key_id}")
+            row = DataKeyRow(
+                key_id=key_id, subject=subject, merchant_id=merchant_id, wrapped=wrapped
+            )
+        else:
+            key_id, key = found[0], self._unwrap(found)
+        box = _seal(AESGCM(key), msgspec.json.encode(value), f"sealed:{key_id}")
+        return Sealed(key_id, box), row
+
+    def _customer(self, merchant_id: str, mode: Mode | None, customer_id: str) -> str:
+        """Return the keyed hash under which a customer's keys are found; it tells nothing."""
+        return self._master.keyed_hash("customer", f"{merchant_id}\0{mode}\0{customer_id}").hex()
+
+    def _unwrap(self, found: tuple[str, bytes, str]) -> bytes:
+        key_id, wrapped, merchant_id = found
+        return self._master.unwrap(wrapped, f"data_key:{merchant_id}:{key_id}")
+
+    async def open(self, sealed: Sequence[Sealed]) -> list[bytes | None]:
+        """See `commands.ports.Vault.open`."""
+        ids = list(dict.fromkeys(box.key for box in sealed))
+        rows = await asyncio.gather(*(self._by_id.get(key_id) for key_id in ids))
+        ciphers = {
+            key_id: AESGCM(self._unwrap(row))
+            for key_id, row in zip(ids, rows, strict=True)
+            if row is not None
+        }
+        return [
+            _open(ciphers[box.key], box.box, f"sealed:{box.key}") if box.key in ciphers else None
+            for box in sealed
+        ]
+
+    async def put_secret(self, owner: str, field: str, value: bytes, *, merchant_id: str) -> None:
+        """See `commands.ports.Vault.put_secret`."""
+        box = self._master.wrap(value, f"secret:{merchant_id}:{owner}:{field}")
+        async with self._pool.connection() as connection:
+            await connection.execute(_PUT, (owner, field, merchant_id, box))
+
+    async def get_secret(self, owner: str, field: str, *, merchant_id: str) -> bytes | None:
+        """See `commands.ports.Vault.get_secret`."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_GET, (owner, field, merchant_id))).fetchone()
+        if row is None:
+            return None
+        try:
+            return self._master.unwrap(bytes(row[0]), f"secret:{merchant_id}:{owner}:{field}")
+        except InvalidTag as error:
+            raise MasterKeyError("a secret was altered or moved") from error
+
+    async def credentials(
+        self, merchant_id: str, mode: Mode, processor: str, version: int
+    ) -> Credentials:
+        """See `commands.ports.Vault.credentials`."""
+        owner = f"{merchant_id}:{mode}:{processor}:{version}"
+        raw = await self.get_secret(owner, "credentials", merchant_id=merchant_id)
+        return Credentials(msgspec.json.decode(raw, type=dict[str, str]) if raw else {})
+
+
+async def _load_by_id(connection: AsyncConnection[Any], ids: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = dict.fromkeys(ids)
+    rows = await (await connection.execute(_BY_ID, (ids,))).fetchall()
+    found.update({row[0]: (row[0], bytes(row[1]), row[2]) for row in rows})
+    return found
+
+
+async def _load_by_subject(
+    connection: AsyncConnection[Any], subjects: list[tuple[str, str]]
+) -> dict[tuple[str, str], Any]:
+    found: dict[tuple[str, str], Any] = dict.fromkeys(subjects)
+    merchants, names = _columns(subjects)
+    for merchant_id, subject, key_id, wrapped in await (
+        await connection.execute(_BY_SUBJECT, (merchants, names))
+    ).fetchall():
+        found[merchant_id, subject] = (key_id, bytes(wrapped), merchant_id)
+    return found
+
+
+def _columns(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [a for a, _ in pairs], [b for _, b in pairs]

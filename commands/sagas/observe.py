@@ -1,0 +1,104 @@
+"""What a processor says it has, turned into facts for the order. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from commands.processor import Challenged, Observed
+from domain.ids import new_id
+from domain.order import commands as c
+from domain.order.state import Attempt, Order
+from domain.routing import Failover
+
+
+def facts(
+    order: Order, attempt: Attempt, seen: Observed, *, failover: Failover, deadline: datetime
+) -> list[c.OrderCommand]:
+    """Return the facts in the order in which they have to be recorded.
+
+    Facts that the order knows already are among them: `decide` drops those. `deadline` is for a
+    challenge that is open at the processor and not yet known here.
+    """
+    return [
+        *_of_payment(attempt, seen, failover, deadline),
+        *_of_captures(attempt, seen),
+        *_of_refunds(order, attempt, seen),
+        *_of_ends(attempt, seen, failover),
+    ]
+
+
+def _of_payment(
+    attempt: Attempt, seen: Observed, failover: Failover, deadline: datetime
+) -> Iterator[c.OrderCommand]:
+    if seen.payment_id is not None and seen.authorized_minor > 0 and not seen.captures:
+        yield c.RecordAuthorized(
+            attempt_id=attempt.id,
+            payment_id=seen.payment_id,
+            amount_minor=seen.authorized_minor,
+            currency=seen.currency,
+            capture_id=new_id("cap"),
+            capture_before=seen.capture_before,
+        )
+    if seen.status == "declined" and seen.decline is not None:
+        yield c.RecordDeclined(
+            attempt_id=attempt.id,
+            code=seen.decline.code,
+            retry_class=seen.decline.retry_class,
+            closed=False,
+            failover=failover,
+            processor_code=seen.decline.processor_code,
+            message=seen.decline.message,
+        )
+    if seen.status == "challenged":
+        challenge = seen.challenge or Challenged(kind="redirect")
+        yield c.RecordChallenge(attempt_id=attempt.id, kind=challenge.kind, deadline=deadline)
+
+
+def _of_captures(attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
+    for capture in seen.captures:
+        yield c.RecordCaptured(
+            attempt_id=attempt.id,
+            capture_id=capture.capture_id,
+            payment_id=seen.payment_id or seen.reference,
+            processor_id=capture.processor_id,
+            amount_minor=capture.amount_minor,
+            currency=seen.currency,
+            new_id=new_id("cap"),
+            refund_id=new_id("ref"),
+            remaining_expires_at=seen.capture_before if seen.held_minor else None,
+            capture_before=seen.capture_before,
+        )
+
+
+def _of_refunds(order: Order, attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
+    for refund in seen.refunds:
+        if refund.status == "succeeded":
+            yield c.RecordRefunded(
+                attempt_id=attempt.id,
+                refund_id=refund.refund_id,
+                processor_id=refund.processor_id,
+                amount_minor=refund.amount_minor,
+                currency=seen.currency,
+                new_id=new_id("ref"),
+            )
+        ours = refund.refund_id or next(
+            (r.id for r in order.refunds if r.processor_id == refund.processor_id), None
+        )
+        if refund.status == "failed" and ours is not None and order.refund(ours) is not None:
+            yield c.RecordRefundFailed(refund_id=ours, code=refund.code or "refund_failed")
+
+
+def _of_ends(attempt: Attempt, seen: Observed, failover: Failover) -> Iterator[c.OrderCommand]:
+    """Return what a hold's end means: given back, lapsed, or proof that it will never be."""
+    if seen.status not in {"cancelled", "expired"}:
+        return
+    if seen.status == "expired" and attempt.held is not None:
+        yield c.RecordExpired(attempt_id=attempt.id)
+    elif attempt.held is not None:
+        yield c.RecordVoided(attempt_id=attempt.id)
+    else:
+        yield c.RecordFenced(
+            attempt_id=attempt.id,
+            proof="cancelled_at_processor",
+            code="cancelled_at_processor",
+            failover=failover,
+        )
