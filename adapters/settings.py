@@ -1,0 +1,255 @@
+"""The settings: environment variables, each with its default and one sentence of documentation."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adapters.embedded import folder
+from adapters.embedded.stack import find_stack
+from adapters.vault import MasterKeyError, MasterKeys
+
+
+class SettingError(Exception):
+    """A setting cannot be used; the message names it and says what is expected."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One environment variable.
+
+    Attributes:
+        default: as it would be written in the environment; None means that it has no default.
+    """
+
+    name: str
+    field: str
+    default: str | None
+    parse: Callable[[str], Any]
+    doc: str
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 < value < 65_536:  # noqa: PLR2004 - ports
+        raise ValueError("a port is from 1 to 65535")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:  # noqa: PLR2004 - also refuses nan and inf
+        raise ValueError("seconds, zero or more")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1024:  # noqa: PLR2004 - a sane bound
+        raise ValueError("a number from 1 to 1024")
+    return value
+
+
+def _ratio(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("a number from 0 to 1")
+    return value
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return text.rstrip("/")
+
+    return parse
+
+
+SETTINGS: Final = (
+    Setting("LOOP_HOME", "home", "./.loop", Path, "Data folder of the embedded servers."),
+    Setting("LOOP_HOST", "host", "127.0.0.1", str, "Address that `loop serve` listens on."),
+    Setting("LOOP_PORT", "port", "3000", _port, "Port that `loop serve` listens on."),
+    Setting(
+        "LOOP_PUBLIC_URL",
+        "public_url",
+        "",
+        _url("http", "https"),
+        "Under which merchants and customers reach Loop; by default host and port.",
+    ),
+    Setting(
+        "LOOP_DATABASE_URL",
+        "database_url",
+        "",
+        _url("postgresql", "postgres"),
+        "An external PostgreSQL; by default the embedded one of the running `loop up`.",
+    ),
+    Setting(
+        "LOOP_NATS_URL",
+        "nats_url",
+        "",
+        _url("nats", "tls"),
+        "An external NATS server; by default the embedded one of the running `loop up`.",
+    ),
+    Setting(
+        "LOOP_MASTER_KEYS",
+        "master_keys",
+        "",
+        str,
+        "Keys that wrap all others, `id:64 hex digits`, newest first, comma separated; "
+        "by default one made in the data folder.",
+    ),
+    Setting(
+        "LOOP_LEASE_S",
+        "lease_s",
+        "90",
+        _seconds,
+        "For how long a worker may hold a due step before another takes it, in seconds.",
+    ),
+    Setting(
+        "LOOP_CALL_LIMIT_S",
+        "call_limit_s",
+        "30",
+        _seconds,
+        "Longest call of a processor, in seconds; below the lease.",
+    ),
+    Setting(
+        "LOOP_SAGA_SLOTS",
+        "saga_slots",
+        "32",
+        _count,
+        "How many steps one worker works on at the same time.",
+    ),
+    Setting(
+        "LOOP_SANDBOX_LATENCY_S",
+        "sandbox_latency_s",
+        "0.02",
+        _seconds,
+        "How long the in-process sandbox takes before and after each effect, in seconds.",
+    ),
+    Setting(
+        "LOOP_TRACE_RATIO",
+        "trace_ratio",
+        "0.01",
+        _ratio,
+        "Share of requests that are traced, unless the caller decides.",
+    ),
+    Setting(
+        "LOOP_TRACE_FILE",
+        "trace_file",
+        "",
+        Path,
+        "File that finished spans are appended to as JSON lines; empty writes none.",
+    ),
+    Setting("LOOP_LOG_LEVEL", "log_level", "info", str, "debug, info, warning or error."),
+)
+_LEVELS: Final = {"debug", "info", "warning", "error"}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, resolved; the `repr` shows no secrets."""
+
+    home: Path
+    host: str
+    port: int
+    public_url: str
+    database_url: str
+    nats_url: str
+    master_keys: str
+    lease_s: float
+    call_limit_s: float
+    saga_slots: int
+    sandbox_latency_s: float
+    trace_ratio: float
+    trace_file: Path | None
+    log_level: str
+
+    def __repr__(self) -> str:
+        return f"Settings(home={str(self.home)!r}, host={self.host!r}, port={self.port}, …)"
+
+    @property
+    def sandbox_books(self) -> Path:
+        """Return the file that the in-process sandbox keeps its own books in."""
+        return self.home / "sandbox" / "books.sqlite3"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make another process use these settings."""
+        values = {s.name: getattr(self, s.field) for s in SETTINGS}
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | None) -> Settings:
+    """Read the settings: an override by field name, else the environment, else the default.
+
+    Where nothing names a database or NATS, those of the `loop up` that runs over the data folder
+    are taken.
+
+    Raises:
+        SettingError: a value is not what is expected, or nothing says where the servers are.
+    """
+    values = _parsed(os.environ if environ is None else environ, overrides)
+    if values["log_level"] not in _LEVELS:
+        raise SettingError("LOOP_LOG_LEVEL must be debug, info, warning or error")
+    if values["call_limit_s"] >= values["lease_s"]:
+        raise SettingError("LOOP_CALL_LIMIT_S must be below LOOP_LEASE_S")
+    external = bool(values["database_url"])
+    if not (values["database_url"] and values["nats_url"]):
+        stack = find_stack(values["home"])
+        if stack is None:
+            raise SettingError(
+                f"no `loop up` runs over {values['home']}: start one, give its folder with --data "
+                "or LOOP_HOME, or set LOOP_DATABASE_URL and LOOP_NATS_URL"
+            )
+        values["database_url"] = values["database_url"] or stack.database_url
+        values["nats_url"] = values["nats_url"] or stack.nats_url
+    if not values["master_keys"]:
+        if external:
+            raise SettingError("LOOP_MASTER_KEYS is required with an external database")
+        values["master_keys"] = master_keys_of(values["home"])
+    try:
+        MasterKeys(values["master_keys"])
+    except MasterKeyError as error:
+        raise SettingError(str(error)) from None
+    values["public_url"] = values["public_url"] or f"http://{values['host']}:{values['port']}"
+    return Settings(**values)
+
+
+def _parsed(environ: Mapping[str, str], overrides: Mapping[str, str | None]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text = overrides.get(setting.field)
+        if text is None:
+            text = environ.get(setting.name, setting.default)
+        if not text:
+            values[setting.field] = None if setting.parse is Path else ""
+            continue
+        try:
+            values[setting.field] = setting.parse(text)
+        except ValueError as error:
+            # The value itself may hold a password: it is not repeated.
+            raise SettingError(f"{setting.name} is not usable: {_reason(error)}") from None
+    return values
+
+
+def _reason(error: ValueError) -> str:
+    text = str(error)
+    return "a number is expected" if "literal" in text or "convert" in text else text
+
+
+def data_folder(override: Path | None, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the data folder without needing anything that runs."""
+    env = os.environ if environ is None else environ
+    return override or Path(env.get("LOOP_HOME") or "./.loop")
+
+
+def master_keys_of(home: Path) -> str:
+    """Return the master key of a data folder, made at the first call, in a file of mode 0600."""
+    path = home / "master.key"
+    if path.exists():
+        return path.read_text(encoding="ascii").strip()
+    keys = f"k1:{secrets.token_hex(32)}"
+    folder.private_folder(home)
+    folder.write_private(path, keys + "\n")
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,142 @@
+"""The one place that names concrete classes: what a process of Loop is made of."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.api_keys import PostgresApiKeys
+from adapters.due_rows import PostgresDueRows
+from adapters.event_store import PostgresEventStore
+from adapters.migrations import OPTIONS
+from adapters.nats import Bus
+from adapters.processors.sandbox import SandboxProcessor
+from adapters.settings import Settings
+from adapters.vault import MasterKeys, PostgresVault
+from adapters.watch import BusWatch
+from commands.ports import Ports
+from commands.processor import Processor
+
+POOL_MAX = 8
+
+log = structlog.get_logger(__name__)
+
+
+class DurabilityError(Exception):
+    """The database does not keep what it acknowledges; the message names the setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """The parts that the HTTP edge, the workers and the command line share."""
+
+    settings: Settings
+    ports: Ports
+    api_keys: PostgresApiKeys
+    master_keys: MasterKeys
+    pool: AsyncConnectionPool
+    bus: Bus
+    due: PostgresDueRows
+    sandbox: SandboxProcessor
+
+
+@asynccontextmanager
+async def application(settings: Settings, *, name: str) -> AsyncIterator[Application]:
+    """Connect everything; leaving drains: queued appends are written, then connections close.
+
+    `name` shows at the servers. When a part dies, the block is cancelled and the error raised.
+
+    Raises:
+        DurabilityError: the database would acknowledge what it can still lose.
+        psycopg.OperationalError: the database cannot be reached.
+    """
+    pool: AsyncConnectionPool = AsyncConnectionPool(
+        settings.database_url,
+        min_size=1,
+        max_size=POOL_MAX,
+        timeout=5,
+        max_lifetime=600,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"autocommit": True, "options": f"{OPTIONS} -c statement_timeout=15000"},
+    )
+    async with pool, Bus(settings.nats_url, name=name) as bus:
+        await _check_durability(pool)
+        app = _assembled(settings, pool, bus)
+        store, vault, watch = _parts(app)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(store.run())
+            tasks.create_task(vault.run())
+            tasks.create_task(app.api_keys.run())
+            watching = tasks.create_task(watch.run(stop))
+            try:
+                yield app
+            finally:
+                stop.set()
+                watching.cancel()
+                for part in (store, vault, app.api_keys):
+                    part.close()
+                await app.due.close()
+
+
+def _assembled(settings: Settings, pool: AsyncConnectionPool, bus: Bus) -> Application:
+    url = settings.database_url
+    master_keys = MasterKeys(settings.master_keys)
+    due = PostgresDueRows(url, pool, lease_s=settings.lease_s)
+    sandbox = SandboxProcessor(
+        settings.sandbox_books,
+        public_url=settings.public_url,
+        latency_s=settings.sandbox_latency_s,
+    )
+    processors: dict[str, Processor] = {sandbox.name: sandbox}
+    ports = Ports(
+        store=PostgresEventStore(url, pool),
+        vault=PostgresVault(url, pool, master_keys),
+        due=due,
+        watch=BusWatch(bus),
+        processors=processors,
+        now=lambda: datetime.now(UTC),
+        public_url=settings.public_url,
+    )
+    return Application(
+        settings=settings,
+        ports=ports,
+        api_keys=PostgresApiKeys(url, pool, master_keys),
+        master_keys=master_keys,
+        pool=pool,
+        bus=bus,
+        due=due,
+        sandbox=sandbox,
+    )
+
+
+def _parts(app: Application) -> tuple[PostgresEventStore, PostgresVault, BusWatch]:
+    store, vault, watch = app.ports.store, app.ports.vault, app.ports.watch
+    assert isinstance(store, PostgresEventStore)
+    assert isinstance(vault, PostgresVault)
+    assert isinstance(watch, BusWatch)
+    return store, vault, watch
+
+
+async def _check_durability(pool: AsyncConnectionPool) -> None:
+    """A 2xx means committed and flushed; with standbys, on a standby too."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"
+            " current_setting('synchronous_standby_names'),"
+            " (SELECT count(*) FROM pg_stat_replication)"
+        )
+        row = await cursor.fetchone()
+    assert row is not None, "a select without from has one row"
+    commit, fsync, standby_names, standbys = row
+    if commit not in {"on", "remote_apply"}:
+        raise DurabilityError(f"synchronous_commit is {commit}, it must be on")
+    if fsync != "on":
+        raise DurabilityError("fsync is off: a power cut would lose acknowledged money")
+    if standbys and not standby_names:
+        raise DurabilityError("standbys are attached but synchronous_standby_names is empty")
