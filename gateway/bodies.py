@@ -1,0 +1,188 @@
+"""What requests may say: closed structs whose constraints are also the OpenAPI schemas."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from domain.events import CaptureMethod
+from domain.money import AMOUNT_MAX, EXPONENTS
+from domain.order.state import OrderStatus
+from gateway.cursor import PATTERN as CURSOR_PATTERN
+
+NUMBER_MAX: Final = 9_007_199_254_740_991
+"""Metadata numbers stay within what JSON readers of all languages keep exact."""
+
+METADATA_KEYS_MAX: Final = 50
+
+_NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
+
+
+def _form(pattern: str, **rest: Any) -> Meta:
+    r"""Return the check of a `^…$` pattern; Python's `$` alone would allow a line break behind.
+
+    `gateway/openapi.py` turns the `\Z` back.
+    """
+    assert pattern.startswith("^"), pattern
+    assert pattern.endswith("$"), pattern
+    return Meta(pattern=rf"{pattern[:-1]}\Z", **rest)
+
+
+Amount: TypeAlias = Annotated[
+    int, Meta(ge=1, le=AMOUNT_MAX, description="Minor units of the currency.")
+]
+Currency: TypeAlias = Annotated[
+    str,
+    _form(
+        "^[A-Za-z]{3}$",
+        description="ISO 4217 code of a currency that money comes in; lower case works too.",
+    ),
+    Meta(extra_json_schema={"enum": sorted(EXPONENTS)}),
+]
+Text255: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, extra_json_schema=_NO_NUL)]
+Text500: TypeAlias = Annotated[str, Meta(max_length=500, extra_json_schema=_NO_NUL)]
+Text1000: TypeAlias = Annotated[str, Meta(max_length=1000, extra_json_schema=_NO_NUL)]
+Email: TypeAlias = Annotated[
+    str, _form(r"^[!-?A-~\u00a1-\ud7ff]{1,64}@[!-?A-~\u00a1-\ud7ff]{1,189}$", max_length=254)
+]
+Url: TypeAlias = Annotated[
+    str,
+    _form(
+        r"^https?://(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9.-]{0,253})(:[0-9]{1,5})?"
+        r"([/?#][!-\[\]-~]{0,1500})?$",
+        max_length=2048,
+        description="Absolute, http or https, without credentials.",
+    ),
+]
+Token: TypeAlias = Annotated[
+    str, _form("^[!-~]{1,255}$", description="A processor's token, never a card number.")
+]
+ProcessorName: TypeAlias = Annotated[str, _form("^[a-z][a-z0-9_]{0,31}$")]
+MetadataNumber: TypeAlias = Annotated[float, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+MetadataInteger: TypeAlias = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+MetadataKey: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=40, extra_json_schema=_NO_NUL)
+]
+MetadataMap: TypeAlias = Annotated[
+    dict[MetadataKey, Text500 | MetadataInteger | MetadataNumber | bool],
+    Meta(max_length=METADATA_KEYS_MAX, description="Yours; no nesting."),
+]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of request bodies: camelCase, and nothing that we do not know."""
+
+
+class OrderRequest(Body, frozen=True, kw_only=True):
+    """A new order."""
+
+    amount: Amount
+    currency: Currency = "USD"
+    external_id: Text255 | None = None
+    customer_id: Text255 | None = None
+    customer_email: Email | None = None
+    description: Text1000 | None = None
+    metadata: MetadataMap | None = None
+    return_url: Url | None = None
+    cancel_url: Url | None = None
+    capture_method: CaptureMethod = "automatic"
+
+
+class TokensRequest(Body, frozen=True, kw_only=True):
+    """A token per processor, so that a failover needs no customer."""
+
+    stripe: Token | None = None
+    razorpay: Token | None = None
+
+
+class PaymentMethodRequest(Body, frozen=True, kw_only=True):
+    """What the customer pays with: tokens only."""
+
+    type: Literal["card", "upi", "netbanking", "wallet"]
+    token: Token | None = None
+    tokens: TokensRequest | None = None
+    brand: Annotated[str, _form("^[A-Za-z][A-Za-z0-9_ -]{0,31}$")] | None = None
+    country: Annotated[str, _form("^[A-Za-z]{2}$", description="ISO 3166-1 alpha-2.")] | None = None
+
+
+class PayRequest(Body, frozen=True, kw_only=True):
+    """How to pay; `{}` leaves the choice to the routing rules and the method to the customer."""
+
+    processor: ProcessorName | None = None
+    payment_method: PaymentMethodRequest | None = None
+    return_url: Url | None = None
+
+
+class ConfirmRequest(Body, frozen=True, kw_only=True):
+    """What Razorpay's checkout gave the merchant's page; it is looked up, never believed."""
+
+    razorpay_payment_id: Token | None = None
+    razorpay_order_id: Token | None = None
+    razorpay_signature: Token | None = None
+
+
+class CaptureRequest(Body, frozen=True, kw_only=True):
+    """How much of the hold to take; without an amount all of it."""
+
+    amount: Amount | None = None
+    final: bool = True
+
+
+class CancelRequest(Body, frozen=True, kw_only=True):
+    """Why."""
+
+    reason: Text500 | None = None
+
+
+class RefundRequest(Body, frozen=True, kw_only=True):
+    """How much to send back; without an amount all that is left."""
+
+    amount: Amount | None = None
+    reason: Text500 | None = None
+
+
+CursorText: TypeAlias = Annotated[str, _form(CURSOR_PATTERN)]
+Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
+Position: TypeAlias = Annotated[int, Meta(ge=1, le=10**15)]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of query parameters: all optional, unknown ones are refused.
+
+    `NUMBERS` names those that may be whole numbers.
+    """
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset()
+
+
+class OrdersQueryString(Query, frozen=True, kw_only=True):
+    """A page of orders, newest first."""
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset({"limit"})
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 25
+    after: (
+        Annotated[CursorText, Meta(description="`nextCursor`: the page of older ones.")] | None
+    ) = None
+    before: Annotated[CursorText, Meta(description="A cursor: the page of newer ones.")] | None = (
+        None
+    )
+    status: OrderStatus | None = None
+    processor: ProcessorName | None = None
+    currency: Currency | None = None
+    external_id: Text255 | None = None
+    created_from: Annotated[Time, Meta(description="Inclusive.")] | None = msgspec.field(
+        name="from", default=None
+    )
+    created_to: Annotated[Time, Meta(description="Exclusive.")] | None = msgspec.field(
+        name="to", default=None
+    )
+
+
+class OrderQueryString(Query, frozen=True, kw_only=True):
+    """Which version of an order: a position of the log, or a time with its zone."""
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf"})
+
+    as_of: Time | Position | None = None

@@ -1,0 +1,104 @@
+"""What the HTTP edge is built from; `adapters/wiring.py` supplies it, so do the tests."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from commands.ports import KeyRow, Ports
+from domain.metadata import Mode
+from projections.base import Page
+from projections.orders import Cursor, Filters, OrderRow
+
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what the edge is given and asks for."""
+
+
+class ApiKeys(Protocol):
+    """Who an API key belongs to."""
+
+    async def find(self, secret: str) -> KeyRow | None:
+        """Return the key's row, None for a secret that is unknown or was revoked.
+
+        Raises:
+            domain.errors.Unavailable: the database cannot be asked.
+        """
+        ...
+
+
+class Checks(Value, frozen=True, kw_only=True):
+    """What this process can reach now.
+
+    Attributes:
+        projections: events that each read model is behind the log.
+    """
+
+    postgres: bool
+    nats: bool
+    projections: Mapping[str, int]
+
+
+class Readiness(Protocol):
+    """Asks the engines, each time."""
+
+    async def checks(self) -> Checks:
+        """Return what answers; never raises for an engine that is away."""
+        ...
+
+
+class ReadModels(Protocol):
+    """Lists: they read projections, which may be a moment behind."""
+
+    async def orders_page(
+        self,
+        *,
+        merchant_id: str,
+        mode: Mode,
+        filters: Filters,
+        after: Cursor | None,
+        before: Cursor | None,
+        limit: int,
+    ) -> Page[OrderRow]:
+        """Return one page as `projections.orders.page` does."""
+        ...
+
+
+class BankChallenge(Value, frozen=True, kw_only=True):
+    """What the sandbox's bank asks the customer of a test payment."""
+
+    reference: str
+    amount_minor: int
+    currency: str
+    state: Literal["open", "approved", "failed"]
+
+
+class Bank(Protocol):
+    """The sandbox's bank: where the customer of a test payment completes 3-D Secure."""
+
+    async def describe(self, reference: str) -> BankChallenge | None:
+        """Return the challenge, None when there is none of that name."""
+        ...
+
+    async def decide(self, reference: str, *, approve: bool) -> str | None:
+        """Complete or fail it, once; return where the customer goes on, if anywhere."""
+        ...
+
+
+class Deps(Value, frozen=True, kw_only=True):
+    """Everything that the routes work with.
+
+    Attributes:
+        bank: None where no sandbox runs: its pages do not exist then.
+        metrics_from: addresses that may read `/metrics`.
+    """
+
+    ports: Ports
+    api_keys: ApiKeys
+    readiness: Readiness
+    read_models: ReadModels
+    bank: Bank | None = None
+    metrics_from: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK

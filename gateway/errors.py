@@ -1,0 +1,206 @@
+"""Errors as HTTP answers: the only place with HTTP numbers for the families of domain errors."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, UnsetType
+
+from commands.ports import KeyRevoked, VersionTaken
+from domain.errors import Conflict, LoopError, NotFound, Rejected, Unavailable
+from gateway.edge import ids_of
+
+PROBLEM_JSON: Final = "application/problem+json"
+FAMILIES: Final = ((NotFound, 404), (Conflict, 409), (Rejected, 422), (Unavailable, 503))
+
+CODES: Final[dict[str, tuple[int, str]]] = {
+    "invalid_request": (400, "The request is not valid."),
+    "card_data_refused": (400, "Card data is refused here: send a processor's token."),
+    "missing_credentials": (401, "An API key is needed in X-API-Key."),
+    "invalid_api_key": (401, "The API key is unknown, expired or revoked."),
+    "missing_scope": (403, "The API key lacks the scope that this needs."),
+    "forbidden": (403, "This address may not read this."),
+    "not_found": (404, "There is no such thing."),
+    "method_not_allowed": (405, "The path does not know this method."),
+    "external_id_exists": (409, "An order with this externalId exists."),
+    "idempotency_in_progress": (409, "A request with this Idempotency-Key is being answered."),
+    "concurrent_change": (409, "The order changed meanwhile; try again."),
+    "payload_too_large": (413, "The body is larger than 256 KiB."),
+    "unsupported_media_type": (415, "The body has to be application/json in UTF-8."),
+    "invalid_status": (422, "The order's status does not allow this."),
+    "order_quarantined": (422, "The processor's amount differs; an operator has to look."),
+    "capture_exceeds_authorization": (422, "More than the authorization holds."),
+    "partial_capture_unsupported": (422, "The processor captures the whole amount only."),
+    "amount_not_representable": (422, "The processor cannot express this amount."),
+    "refund_exceeds_captured": (422, "More than what is left of the captured amount."),
+    "idempotency_key_reused": (422, "This Idempotency-Key was used with another body."),
+    "no_processor": (422, "No processor can take this order."),
+    "overloaded": (503, "Too much at once; try again."),
+    "database_unavailable": (503, "The database cannot be reached; try again."),
+}
+"""Every code that the API answers with, its status, and a message as an example."""
+
+_BY_STATUS: Final = {
+    400: "invalid_request",
+    401: "invalid_api_key",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+
+log = structlog.get_logger("gateway")
+
+
+class FieldError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is wrong with one field, header or query parameter."""
+
+    field: str
+    message: str
+
+
+class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A processor and why it is, or is no candidate."""
+
+    processor: str
+    reason: str
+
+
+class ProblemView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """RFC 9457 problem details with the flat `code` and `message`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    message: str
+    requestId: str  # noqa: N815 - the name on the wire
+    errors: list[FieldError] | UnsetType = UNSET
+    orderId: str | UnsetType = UNSET  # noqa: N815 - as above
+    candidates: list[Candidate] | UnsetType = UNSET
+
+
+class Refused(Exception):
+    """The edge itself says no, before any command.
+
+    Attributes:
+        code: one of `CODES`.
+        errors: what is wrong where, for `invalid_request`.
+    """
+
+    def __init__(
+        self, code: str, message: str | None = None, errors: tuple[FieldError, ...] = ()
+    ) -> None:
+        super().__init__(code)
+        self.status, default = CODES[code]
+        self.code = code
+        self.message = message or default
+        self.errors = errors
+
+
+def invalid(field: str, message: str) -> Refused:
+    """Return the 400 for one field, header or query parameter."""
+    return Refused("invalid_request", f"{field}: {message}", (FieldError(field, message),))
+
+
+def problem(
+    *,
+    status: int,
+    code: str,
+    message: str,
+    instance: str,
+    request_id: str,
+    extra: dict[str, Any] | None = None,
+) -> bytes:
+    """Render problem details; `extra` are further public members."""
+    body = {
+        "type": f"/schema#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "instance": instance,
+        "code": code,
+        "message": message,
+        "requestId": request_id,
+        **(extra or {}),
+    }
+    return msgspec.json.encode(body)
+
+
+def _answer(
+    request: Request[Any, Any, Any],
+    status: int,
+    code: str,
+    message: str,
+    *,
+    extra: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[bytes]:
+    body = problem(
+        status=status,
+        code=code,
+        message=message,
+        instance=request.url.path,
+        request_id=ids_of(request.scope).request_id,
+        extra=extra,
+    )
+    return Response(body, status_code=status, media_type=PROBLEM_JSON, headers=headers or {})
+
+
+def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
+    """Answer what the edge refuses."""
+    headers = {"WWW-Authenticate": 'ApiKey realm="loop"'} if error.status == 401 else {}  # noqa: PLR2004 - HTTP numbers live here
+    extra = {"errors": error.errors} if error.errors else None
+    return _answer(request, error.status, error.code, error.message, extra=extra, headers=headers)
+
+
+def on_loop_error(request: Request[Any, Any, Any], error: LoopError) -> Response[bytes]:
+    """Answer what the commands say no to."""
+    status = next(number for family, number in FAMILIES if isinstance(error, family))
+    headers: dict[str, str] = {}
+    if isinstance(error, Unavailable):
+        headers = {"Retry-After": str(error.retry_after_s)}
+    elif error.code == "idempotency_in_progress":
+        headers = {"Retry-After": "1"}
+    return _answer(request, status, error.code, error.message, extra=error.extra, headers=headers)
+
+
+def on_key_revoked(request: Request[Any, Any, Any], _: KeyRevoked) -> Response[bytes]:
+    """Answer a key that was revoked between the check and the commit."""
+    return on_refused(request, Refused("invalid_api_key"))
+
+
+def on_version_taken(request: Request[Any, Any, Any], _: VersionTaken) -> Response[bytes]:
+    """Answer a change that lost against others."""
+    return _answer(request, *CODES["concurrent_change"][:1], "concurrent_change", "Try again.")
+
+
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refuses: unknown paths, other methods, bodies too large."""
+    status = error.status_code
+    if status not in _BY_STATUS:
+        return on_bug(request, error)
+    code = _BY_STATUS[status]
+    return _answer(request, status, code, CODES[code][1], headers=dict(error.headers or {}))
+
+
+def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Log what nobody foresaw; the answer says nothing about it."""
+    log.error("unhandled", exc_info=error)
+    return _answer(request, 500, "internal_error", "Something went wrong on our side.")
+
+
+HANDLERS: Final[dict[int | type[Exception], Any]] = {
+    Refused: on_refused,
+    LoopError: on_loop_error,
+    KeyRevoked: on_key_revoked,
+    VersionTaken: on_version_taken,
+    HTTPException: on_http_error,
+    Exception: on_bug,
+}

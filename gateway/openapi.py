@@ -1,0 +1,265 @@
+"""The OpenAPI 3.1 document: routes carry their `Operation`, structs give the schemas."""
+
+import re
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from gateway.errors import CODES, PROBLEM_JSON, FieldError, ProblemView
+from gateway.headers import KEY_PATTERN
+from gateway.operation import JSON, Operation
+
+Json = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{name}"
+_BODY_CODES: Final = (
+    "invalid_request", "card_data_refused", "payload_too_large", "unsupported_media_type",
+)  # fmt: skip
+_KEY_CODES: Final = ("missing_credentials", "invalid_api_key", "missing_scope", "invalid_request")
+_ENGINE_CODES: Final = ("overloaded", "database_unavailable")
+_ONCE_CODES: Final = ("idempotency_key_reused", "idempotency_in_progress", "concurrent_change")
+
+_HEADER_PARAMETERS: Final[dict[str, Json]] = {
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": (
+            "Makes a repetition safe for 7 days and more: the same key and body get the first "
+            "answer with `Idempotent-Replayed: true`, another body gets 422."
+        ),
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
+        "example": "cart-1042-try-1",
+    },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "required": False,
+        "description": "`wait=N`: seconds to wait for the outcome, 3 unless said, at most 20.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "wait=10",
+    },
+    "X-Correlation-ID": {
+        "name": "X-Correlation-ID",
+        "in": "header",
+        "required": False,
+        "description": (
+            "Ties together all that this request causes, up to the webhooks. Anything but 1 to "
+            "128 visible ASCII characters is replaced."
+        ),
+        "schema": {"type": "string"},
+        "example": "checkout-7f3a",
+    },
+}
+_HEADERS: Final[dict[str, Json]] = {
+    "X-Correlation-ID": {"description": "Yours or ours.", "schema": {"type": "string"}},
+    "X-Request-ID": {"description": "Of this request.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` when this is the answer of an earlier, equal request.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
+    "WWW-Authenticate": {"description": "The scheme.", "schema": {"type": "string"}},
+    "Location": {"description": "Where to go on.", "schema": {"type": "string", "format": "uri"}},
+}
+_MORE_HEADERS: Final = {
+    303: ("Location",),
+    401: ("WWW-Authenticate",),
+    409: ("Retry-After",),
+    503: ("Retry-After",),
+}
+
+
+def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Json:
+    """Return the document of `(method, path, operation)` routes; paths as OpenAPI writes them."""
+    known = sorted(routes, key=lambda route: (route[1], route[0]))
+    shapes = _Shapes(operation for _, _, operation in known)
+    paths: dict[str, Json] = {}
+    for method, path, operation in known:
+        paths.setdefault(path, {})[method.lower()] = _operation(path, operation, shapes)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Loop",
+            "version": "1.0.0",
+            "summary": "An event-sourced payment ledger",
+            "description": (
+                "Amounts are integers in minor units. Unknown fields and parameters are refused. "
+                "Errors are problem details (RFC 9457) with a stable `code`."
+            ),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": server}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(op.tag for _, _, op in known)],
+        "paths": paths,
+        "components": {
+            "schemas": shapes.components,
+            "headers": _HEADERS,
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "`sk_test_…` or `sk_live_…`: the key carries the mode.",
+                }
+            },
+        },
+    }
+
+
+def codes_of(operation: Operation, *, has_path_parameter: bool) -> tuple[str, ...]:
+    """Return every error code that an operation answers with."""
+    codes: list[str] = []
+    if operation.scope:
+        codes += [*_KEY_CODES, *_ENGINE_CODES]
+        codes += ["not_found"] if has_path_parameter else []
+    if operation.body:
+        codes += _BODY_CODES
+    if "Idempotency-Key" in operation.headers:
+        codes += _ONCE_CODES
+    return tuple(dict.fromkeys([*codes, *operation.codes]))
+
+
+class _Shapes:
+    """All structs as schemas, under their public names."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._types: list[Any] = [ProblemView, FieldError]
+        for op in operations:
+            self._types += [t for t in (op.answer, op.body, op.query) if t is not None]
+            self._types += [t for t, _ in op.also.values() if t is not None]
+        schemas, components = msgspec.json.schema_components(self._types, ref_template=_REF)
+        self._schemas = [_public(schema) for schema in schemas]
+        queries = {t.__name__ for t in self._types if getattr(t, "__name__", "").endswith("String")}
+        self.components = {
+            name.removesuffix("View"): _public(schema)
+            for name, schema in sorted(components.items())
+            if name not in queries
+        }
+        self._queries = {name: _public(components[name]) for name in queries}
+
+    def of(self, shape: Any) -> Json:
+        """Return the schema, or a reference to it."""
+        return self._schemas[self._types.index(shape)]
+
+    def parameters(self, shape: type[msgspec.Struct]) -> Iterator[Json]:
+        """Yield the parameters of a query struct."""
+        for name, schema in self._queries[shape.__name__]["properties"].items():
+            branches = [b for b in schema.get("anyOf", [schema]) if b.get("type") != "null"]
+            given = dict(branches[0]) if len(branches) == 1 else {"anyOf": branches}
+            parameter = {"name": name, "in": "query", "required": False}
+            if description := given.pop("description", schema.get("description")):
+                parameter["description"] = description
+            if schema.get("default") is not None:
+                given["default"] = schema["default"]
+            yield {**parameter, "schema": given}
+
+
+def _public(schema: Any) -> Any:
+    """Adapt what msgspec writes: names without `View`, patterns as ECMA-262 writes them."""
+    if isinstance(schema, list):
+        return [_public(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    adapted = {key: _public(value) for key, value in schema.items()}
+    if isinstance(ref := adapted.get("$ref"), str):
+        adapted["$ref"] = ref.removesuffix("View")
+    if isinstance(pattern := adapted.get("pattern"), str):
+        adapted["pattern"] = re.sub(r"\\Z$", "$", pattern)
+    if isinstance(title := adapted.get("title"), str):
+        adapted["title"] = title.removesuffix("View")
+    if "enum" in adapted and "type" not in adapted:
+        adapted["type"] = "string"
+    return adapted
+
+
+def _operation(path: str, operation: Operation, shapes: _Shapes) -> Json:
+    names = re.findall(r"{(\w+)}", path)
+    parameters = [_path_parameter(name) for name in names]
+    if operation.query:
+        parameters += shapes.parameters(operation.query)
+    wanted = (*operation.headers, "X-Correlation-ID")
+    parameters += [_HEADER_PARAMETERS[name] for name in wanted]
+    described: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description or operation.summary,
+        "parameters": parameters,
+        "security": [{"apiKey": []}] if operation.scope else [],
+        "responses": _responses(operation, shapes, bool(names)),
+    }
+    if operation.scope:
+        described["description"] += f"\n\nNeeds the scope `{operation.scope}`."
+    if operation.body:
+        media = {"schema": shapes.of(operation.body), "example": operation.body_example}
+        described["requestBody"] = {"required": operation.body_required, "content": {JSON: media}}
+    return described
+
+
+def _path_parameter(name: str) -> Json:
+    schema: Json = {"type": "string"}
+    if name == "order_id":
+        schema["pattern"] = "^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _responses(operation: Operation, shapes: _Shapes, has_path_parameter: bool) -> Json:  # noqa: FBT001 - an inner detail
+    responses: dict[int, Json] = {
+        operation.status: _response(
+            operation.status,
+            "Done.",
+            {operation.media: _content(operation.answer, operation.example, shapes)},
+            replayable="Idempotency-Key" in operation.headers,
+        )
+    }
+    for status, (shape, example) in operation.also.items():
+        content = {JSON: _content(shape, example, shapes)} if shape else {}
+        responses[status] = _response(status, "Also possible.", content)
+    by_status: dict[int, list[str]] = {}
+    for code in codes_of(operation, has_path_parameter=has_path_parameter):
+        by_status.setdefault(CODES[code][0], []).append(code)
+    for status, codes in by_status.items():
+        examples = {code: {"value": problem_example(code)} for code in codes}
+        content = {PROBLEM_JSON: {"schema": shapes.of(ProblemView), "examples": examples}}
+        text = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
+        responses[status] = _response(status, text, content)
+    return {str(status): responses[status] for status in sorted(responses)}
+
+
+def _content(shape: Any, example: Any, shapes: _Shapes) -> Json:
+    schema = shapes.of(shape) if shape is not None else {"type": "string"}
+    return {"schema": schema, "example": example}
+
+
+def _response(status: int, text: str, content: Json, *, replayable: bool = False) -> Json:
+    names = ("X-Correlation-ID", "X-Request-ID", *_MORE_HEADERS.get(status, ()))
+    if replayable:
+        names = (*names, "Idempotent-Replayed")
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    response: Json = {"description": text, "headers": headers}
+    return {**response, "content": content} if content else response
+
+
+def problem_example(code: str) -> Json:
+    """Return an answer with that code, as the documentation shows it."""
+    status, message = CODES[code]
+    example: Json = {
+        "type": f"/schema#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "instance": "/v1/orders",
+        "code": code,
+        "message": message,
+        "requestId": "req_01jd3v8x2sfy3t6q9m4n7p0r5w",
+    }
+    if code == "invalid_request":
+        example["errors"] = [{"field": "amount", "message": "Expected `int` >= 1"}]
+    if code == "external_id_exists":
+        example["orderId"] = "ord_01jd3v8x2sfy3t6q9m4n7p0r5w"
+    if code == "no_processor":
+        example["candidates"] = [{"processor": "stripe", "reason": "not configured"}]
+    return example

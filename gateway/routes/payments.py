@@ -1,0 +1,159 @@
+"""What moves an order's money forward: pay, confirm, capture, cancel."""
+
+from typing import Any
+
+from litestar import Request, Response, post
+
+from commands.cancel_order import cancel_order
+from commands.capture_order import capture_order
+from commands.confirm_order import confirm_order
+from commands.pay_order import PayOrder, pay_order
+from gateway import examples
+from gateway.auth import authenticated, deps_of
+from gateway.bodies import CancelRequest, CaptureRequest, ConfirmRequest, PayRequest
+from gateway.decode import as_struct, json_body, no_query
+from gateway.headers import idempotency, preferred_wait_s
+from gateway.operation import Operation, answer
+from gateway.views import OrderView, PaymentView, render_orders, render_payment
+
+PAY = Operation(
+    id="payOrder",
+    tag="Payments",
+    summary="Pay an order",
+    description=(
+        "Waits for the outcome as long as `Prefer: wait=N` says, then answers `processing`. A "
+        "decline is a 200 with `status: failed`; `requires_action` always has a `redirectUrl`."
+    ),
+    scope="payments:write",
+    answer=PaymentView,
+    example=examples.PAYMENT,
+    body=PayRequest,
+    body_example=examples.PAY,
+    headers=("Idempotency-Key", "Prefer"),
+    codes=("invalid_status", "order_quarantined", "no_processor", "amount_not_representable"),
+)
+CONFIRM = Operation(
+    id="confirmOrder",
+    tag="Payments",
+    summary="Look up a payment that the customer says is done",
+    scope="payments:write",
+    answer=PaymentView,
+    example=examples.PAYMENT,
+    body=ConfirmRequest,
+    body_example={},
+    headers=("Idempotency-Key", "Prefer"),
+    codes=("invalid_status",),
+)
+CAPTURE = Operation(
+    id="captureOrder",
+    tag="Payments",
+    summary="Capture held money",
+    scope="payments:write",
+    answer=OrderView,
+    example=examples.PAID_ORDER,
+    body=CaptureRequest,
+    body_example={"amount": 4999},
+    headers=("Idempotency-Key",),
+    codes=(
+        "invalid_status",
+        "order_quarantined",
+        "capture_exceeds_authorization",
+        "partial_capture_unsupported",
+        "amount_not_representable",
+    ),
+)
+CANCEL = Operation(
+    id="cancelOrder",
+    tag="Payments",
+    summary="Cancel an order before its money is taken",
+    description="Nothing captures after a 200; the status is `cancelled` once all is closed.",
+    scope="payments:write",
+    answer=OrderView,
+    example=examples.CANCELLED_ORDER,
+    body=CancelRequest,
+    body_example={"reason": "out of stock"},
+    headers=("Idempotency-Key", "Prefer"),
+    codes=("invalid_status", "order_quarantined"),
+)
+
+
+@post("/v1/orders/{order_id:str}/pay", opt={"operation": PAY}, status_code=200)
+async def pay(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+    """Route and pay."""
+    caller = await authenticated(request, "payments:write")
+    no_query(request)
+    wait_s = preferred_wait_s(request)
+    raw = await json_body(request, required=False)
+    once = idempotency(request, caller, raw)
+    asked = as_pay_order(as_struct(raw, PayRequest))
+    ports = deps_of(request).ports
+    done = await pay_order(ports, caller, order_id, asked, once, wait_s=wait_s)
+    view = await render_payment(ports, done.order)
+    return answer(view, status=done.status, replayed=done.replayed)
+
+
+def as_pay_order(body: PayRequest) -> PayOrder:
+    """Return what the command takes; brands are lower case, countries upper case."""
+    method = body.payment_method
+    if method is None:
+        return PayOrder(processor=body.processor, return_url=body.return_url)
+    tokens = method.tokens
+    named = {"stripe": tokens.stripe, "razorpay": tokens.razorpay} if tokens else {}
+    return PayOrder(
+        processor=body.processor,
+        token=method.token,
+        tokens={name: token for name, token in named.items() if token is not None},
+        brand=method.brand.lower() if method.brand else None,
+        country=method.country.upper() if method.country else None,
+        return_url=body.return_url,
+    )
+
+
+@post("/v1/orders/{order_id:str}/confirm", opt={"operation": CONFIRM}, status_code=200)
+async def confirm(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+    """Look up what the processor has."""
+    caller = await authenticated(request, "payments:write")
+    no_query(request)
+    wait_s = preferred_wait_s(request)
+    raw = await json_body(request, required=False)
+    idempotency(request, caller, raw)  # a lookup may be repeated, a bad header may not
+    as_struct(raw, ConfirmRequest)
+    ports = deps_of(request).ports
+    done = await confirm_order(ports, caller, order_id, wait_s=wait_s)
+    return answer(await render_payment(ports, done.order), status=done.status)
+
+
+@post("/v1/orders/{order_id:str}/capture", opt={"operation": CAPTURE}, status_code=200)
+async def capture(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+    """Take all or a part of the hold."""
+    caller = await authenticated(request, "payments:write")
+    no_query(request)
+    raw = await json_body(request, required=False)
+    once = idempotency(request, caller, raw)
+    body = as_struct(raw, CaptureRequest)
+    ports = deps_of(request).ports
+    done = await capture_order(
+        ports, caller, order_id, amount_minor=body.amount, final=body.final, idempotency=once
+    )
+    (view,) = await render_orders(ports, [done.order])
+    return answer(view, status=done.status, replayed=done.replayed)
+
+
+@post("/v1/orders/{order_id:str}/cancel", opt={"operation": CANCEL}, status_code=200)
+async def cancel(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+    """End the order without money."""
+    caller = await authenticated(request, "payments:write")
+    no_query(request)
+    wait_s = preferred_wait_s(request)
+    raw = await json_body(request, required=False)
+    once = idempotency(request, caller, raw)
+    body = as_struct(raw, CancelRequest)
+    ports = deps_of(request).ports
+    done = await cancel_order(
+        ports, caller, order_id, reason=body.reason, idempotency=once, wait_s=wait_s
+    )
+    (view,) = await render_orders(ports, [done.order])
+    return answer(view, status=done.status, replayed=done.replayed)
+
+
+ROUTES = (pay, confirm, capture, cancel)

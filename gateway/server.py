@@ -1,0 +1,83 @@
+"""The HTTP server: uvicorn inside our own event loop, with our own signals."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+from litestar import Litestar
+from typing_extensions import override
+
+DRAIN_S: Final = 25
+"""How long requests may take to finish once the server is told to stop; above the longest wait."""
+
+BACKLOG: Final = 4096
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to whoever started it, and says when it accepts."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+async def serve(
+    app: Litestar,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[int], None] | None = None,
+    share_port: bool = False,
+) -> None:
+    """Serve until `stop` is set, then accept nothing more and finish what was begun.
+
+    `ready` is told the port once connections are accepted; port 0 takes a free one. `share_port`
+    lets several processes serve one port. Run it in a uvloop event loop
+    (`asyncio.Runner(loop_factory=uvloop.new_event_loop)`).
+
+    Raises:
+        OSError: the address is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    with socket.create_server(
+        (host, port), family=family, backlog=BACKLOG, reuse_port=share_port
+    ) as listener:
+        bound: int = listener.getsockname()[1]
+        server = _Server(config, lambda: ready(bound) if ready else None)
+        serving = asyncio.create_task(server.serve([listener]))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+        if not server.started:
+            raise RuntimeError("the HTTP server did not start")

@@ -1,0 +1,326 @@
+"""What answers say: closed structs in camelCase, rendered from the fold of an order."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from commands.ports import Ports
+from commands.read_order import OpenChallenge, open_challenge, open_personal
+from domain.events import CaptureMethod, ChallengeKind
+from domain.metadata import Mode
+from domain.order.state import Attempt, AttemptStatus, Failure, Order, OrderStatus, Refund
+from domain.personal import MetadataValue, Personal
+from domain.routing import RetryClass
+from projections.transactions import Transaction
+
+Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+MinorUnits: TypeAlias = Annotated[int, Meta(description="Minor units of the currency.")]
+
+
+def iso(at: datetime) -> str:
+    """Return a time as ISO 8601 in UTC with milliseconds and `Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of answers."""
+
+
+class FailureView(View, frozen=True, kw_only=True):
+    """Why a payment came to nothing."""
+
+    code: str
+    retry_class: RetryClass = msgspec.field(name="class")
+    message: str
+    processor_code: str | UnsetType = UNSET
+
+
+class NextActionView(View, frozen=True, kw_only=True):
+    """What the customer has to do; the members depend on the type."""
+
+    type: ChallengeKind
+    redirect_url: str
+    expires_at: Time | None
+    client_secret: str | UnsetType = UNSET
+    publishable_key: str | UnsetType = UNSET
+    key_id: str | UnsetType = UNSET
+    order_id: str | UnsetType = UNSET
+    amount: MinorUnits | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
+
+
+class AttemptView(View, frozen=True, kw_only=True):
+    """One try at one processor."""
+
+    id: str
+    number: int
+    processor: str
+    status: AttemptStatus
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+    failure: FailureView | None
+    livemode: bool
+    created_at: Time
+    updated_at: Time
+
+
+class OrderView(View, frozen=True, kw_only=True):
+    """An order. What a person can be recognised by is null once it was erased."""
+
+    id: str
+    external_id: str | None
+    amount: MinorUnits
+    currency: str
+    status: OrderStatus
+    processor: str | None
+    processor_order_id: str | None
+    metadata: dict[str, MetadataValue] | None
+    created_at: Time
+    updated_at: Time
+    customer_id: str | None
+    customer_email: str | None
+    description: str | None
+    return_url: str | None
+    cancel_url: str | None
+    capture_method: CaptureMethod
+    amount_authorized: MinorUnits
+    amount_captured: MinorUnits
+    amount_refunded: MinorUnits
+    capture_before: Time | None
+    next_action: NextActionView | None
+    attempts: list[AttemptView]
+    failure: FailureView | None
+    livemode: bool
+    version: int
+
+
+class OrdersView(View, frozen=True, kw_only=True):
+    """A page of orders, newest first; the read model has seen the log up to `asOfPosition`."""
+
+    data: list[OrderView]
+    has_more: bool
+    next_cursor: str | None
+    as_of_position: int
+
+
+class PaymentView(View, frozen=True, kw_only=True):
+    """What a payment came to so far."""
+
+    order_id: str
+    status: Literal[
+        "processing", "requires_action", "authorized", "captured", "partially_refunded", "refunded",
+        "failed", "cancelled", "expired",
+    ]  # fmt: skip
+    processor: str | None
+    redirect_url: str | UnsetType = UNSET
+    next_action: NextActionView | UnsetType = UNSET
+    client_secret: str | UnsetType = UNSET
+    failure: FailureView | UnsetType = UNSET
+
+
+RefundStatus: TypeAlias = Literal["pending", "succeeded", "failed"]
+
+
+class NewRefundView(View, frozen=True, kw_only=True):
+    """A refund that was asked for."""
+
+    refund_id: str
+    order_id: str
+    amount: MinorUnits
+    status: RefundStatus
+    reason: str | None
+
+
+class RefundView(View, frozen=True, kw_only=True):
+    """A refund."""
+
+    refund_id: str
+    order_id: str
+    amount: MinorUnits
+    status: RefundStatus
+    reason: str | None
+    created_at: Time
+
+
+class TransactionView(View, frozen=True, kw_only=True):
+    """One thing that happened to the money, as the processor knows it."""
+
+    id: str
+    order_id: str
+    type: Literal["authorization", "capture", "refund", "void", "dispute"]
+    amount: MinorUnits
+    status: Literal["pending", "success", "failed"]
+    processor: str
+    processor_transaction_id: str | None
+    error_code: str | None
+    error_message: str | None
+    created_at: Time
+
+
+def failure_view(failure: Failure) -> FailureView:
+    """Render a failure."""
+    return FailureView(
+        code=failure.code,
+        retry_class=failure.retry_class,
+        message=failure.message,
+        processor_code=failure.processor_code or UNSET,
+    )
+
+
+def next_action_view(order: Order, challenge: OpenChallenge) -> NextActionView:
+    """Render what the customer has to do."""
+    live = order.live
+    razorpay = challenge.kind == "razorpay_checkout"
+    reference = live.reference if live else None
+    return NextActionView(
+        type=challenge.kind,
+        redirect_url=challenge.redirect_url,
+        expires_at=iso(challenge.expires_at),
+        client_secret=challenge.client_secret or UNSET,
+        order_id=(reference or UNSET) if razorpay else UNSET,
+        amount=order.amount.minor if razorpay else UNSET,
+        currency=order.amount.currency if razorpay else UNSET,
+    )
+
+
+def back_with_customer(order: Order, public_url: str) -> NextActionView:
+    """Render the hosted page, where a customer whose payment was declined may try again."""
+    return NextActionView(
+        type="collect_payment_method",
+        redirect_url=f"{public_url}/checkout/{order.id}",
+        expires_at=iso(order.expires_at) if order.expires_at else None,
+    )
+
+
+def attempt_view(attempt: Attempt, mode: Mode) -> AttemptView:
+    """Render an attempt."""
+    return AttemptView(
+        id=attempt.id,
+        number=attempt.number,
+        processor=attempt.processor,
+        status=attempt.status,
+        processor_order_id=attempt.reference,
+        processor_transaction_id=attempt.payment_id,
+        failure=failure_view(attempt.failure) if attempt.failure else None,
+        livemode=mode == "live",
+        created_at=iso(attempt.created_at),
+        updated_at=iso(attempt.updated_at),
+    )
+
+
+def order_view(order: Order, personal: Personal, next_action: NextActionView | None) -> OrderView:
+    """Render an order with its opened personal part."""
+    live = order.live
+    return OrderView(
+        id=order.id,
+        external_id=order.external_id,
+        amount=order.amount.minor,
+        currency=order.amount.currency,
+        status=order.status,
+        processor=live.processor if live else None,
+        processor_order_id=live.reference if live else None,
+        metadata=personal.metadata,
+        created_at=iso(order.created_at),
+        updated_at=iso(order.updated_at),
+        customer_id=personal.customer_id,
+        customer_email=personal.customer_email,
+        description=personal.description,
+        return_url=personal.return_url,
+        cancel_url=personal.cancel_url,
+        capture_method=order.capture_method,
+        amount_authorized=order.amount_authorized,
+        amount_captured=order.amount_captured,
+        amount_refunded=order.amount_refunded,
+        capture_before=iso(live.capture_before) if live and live.capture_before else None,
+        next_action=next_action,
+        attempts=[attempt_view(attempt, order.mode) for attempt in order.attempts],
+        failure=failure_view(order.failure) if order.failure else None,
+        livemode=order.mode == "live",
+        version=order.version,
+    )
+
+
+async def next_action(ports: Ports, order: Order) -> NextActionView | None:
+    """Return what the customer has to do, None where it is not the customer's turn."""
+    if order.status != "requires_action":
+        return None
+    challenge = await open_challenge(ports, order)
+    if challenge is None:
+        return back_with_customer(order, ports.public_url)
+    return next_action_view(order, challenge)
+
+
+async def render_orders(ports: Ports, orders: Sequence[Order]) -> list[OrderView]:
+    """Open and render orders as they are now."""
+    opened = await open_personal(ports, orders)
+    return [
+        order_view(order, personal, await next_action(ports, order))
+        for order, personal in zip(orders, opened, strict=True)
+    ]
+
+
+async def render_payment(ports: Ports, order: Order) -> PaymentView:
+    """Render the answer of `/pay`, which is never `pending`."""
+    assert order.status != "pending", "a paid order has an attempt"
+    action = await next_action(ports, order)
+    return PaymentView(
+        order_id=order.id,
+        status=order.status,
+        processor=order.live.processor if order.live else None,
+        redirect_url=action.redirect_url if action else UNSET,
+        next_action=action or UNSET,
+        client_secret=action.client_secret if action else UNSET,
+        failure=failure_view(order.failure) if order.failure else UNSET,
+    )
+
+
+def refund_status(refund: Refund) -> RefundStatus:
+    """Return the public status: doubt is shown as pending."""
+    return "pending" if refund.status == "unknown" else refund.status
+
+
+def refund_view(refund: Refund, order_id: str, reason: str | None) -> RefundView:
+    """Render a refund."""
+    return RefundView(
+        refund_id=refund.id,
+        order_id=order_id,
+        amount=refund.amount.minor,
+        status=refund_status(refund),
+        reason=reason,
+        created_at=iso(refund.created_at),
+    )
+
+
+def new_refund_view(refund: Refund, order_id: str, reason: str | None) -> NewRefundView:
+    """Render the answer of `/refund`."""
+    return NewRefundView(
+        refund_id=refund.id,
+        order_id=order_id,
+        amount=refund.amount.minor,
+        status=refund_status(refund),
+        reason=reason,
+    )
+
+
+def transaction_view(movement: Transaction) -> TransactionView:
+    """Render a movement of an order's money."""
+    return TransactionView(
+        id=movement.id,
+        order_id=movement.order_id,
+        type=movement.type,
+        amount=movement.amount_minor,
+        status=movement.status,
+        processor=movement.processor,
+        processor_transaction_id=movement.processor_transaction_id,
+        error_code=movement.error_code,
+        error_message=movement.error_message,
+        created_at=iso(movement.created_at),
+    )
+
+
+def as_json(answer: Any) -> bytes:
+    """Encode an answer."""
+    return msgspec.json.encode(answer)
