@@ -1,1 +1,12 @@
-"""What we show: one disposable read model per file."""
+"""WHAT WE SHOW: disposable read models, one per file; each is one line of `PROJECTIONS`."""
+
+from typing import Final
+
+from projections.base import Projection
+from projections.orders import OrdersView
+from projections.transactions import TransactionsView
+
+PROJECTIONS: Final[dict[str, Projection]] = {
+    "orders": OrdersView(),
+    "transactions": TransactionsView(),
+}

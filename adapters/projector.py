@@ -1,0 +1,202 @@
+"""The projector: applies the log to one read model, in position order, exactly once.
+
+Rows and position are written in one database transaction, so a crash repeats nothing and loses
+nothing. Messages of the bus are only a faster way to the same rows: those that follow directly on
+the position and are the log's own are taken, everything else is read from Postgres.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import psycopg
+import structlog
+from prometheus_client import Gauge
+
+from adapters import log as events
+from adapters import read_models
+from adapters.applier import Applier, Overtaken, Stopped
+from adapters.feed import Feed
+from adapters.log import PAGE, Connection, Row
+from adapters.nats import Bus
+from adapters.read_models import describe, install
+from projections.base import Projection
+
+POLL_S: Final = 0.5
+LEASE_S: Final = 2.0
+"""How often a projector that does not hold the lease asks for it."""
+
+BACKOFF_MAX_S: Final = 5.0
+MEASURE_S: Final = 1.0
+
+lag_events = Gauge("projection_lag_events", "Events that are not in the rows", ["projection"])
+lag_seconds = Gauge("projection_lag_seconds", "Age of the first of them", ["projection"])
+log = structlog.get_logger(__name__)
+
+
+_TROUBLE: Final = (Overtaken, Stopped, psycopg.Error, OSError, TimeoutError)
+
+
+class Projector:
+    """Keeps one projection level with the log; several may run, one at a time works.
+
+    `version` picks the tables, `{name}_v{version}`; None is the newest that this code fills.
+    Without `bus` only Postgres is asked, every `POLL_S`.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        bus: Bus | None,
+        projection: Projection,
+        *,
+        version: int | None = None,
+    ) -> None:
+        self._url = database_url
+        self._bus = bus
+        self._projection = projection
+        self._version = version
+        self._failures = 0
+        self._measured_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Apply until `stop` is set; outages are waited out."""
+        while not stop.is_set():
+            pause_s = LEASE_S
+            try:
+                await self._session(stop)
+            except _TROUBLE as error:
+                pause_s = min(BACKOFF_MAX_S, 0.05 * 2**self._failures)
+                self._failures = min(self._failures + 1, 10)
+                name = self._projection.name
+                log.warning("projector_begins_again", projection=name, cause=describe(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        """Work with one connection; return when the lease is somebody else's."""
+        await install(self._url, [self._projection])
+        async with await events.connect(self._url, f"loop-projector-{self._projection.name}") as db:
+            # A commit that is lost in a crash takes rows and position with it: both are made again.
+            await db.execute("SET synchronous_commit = off")
+            n = self._version or await read_models.generation(db, self._projection)
+            assert n is not None, "install made the tables"
+            if not await self._lease(db, n):
+                return
+            await read_models.retry(db, self._projection, n)
+            await _Run(self, db, n).follow(stop)
+
+    async def _lease(self, db: Connection, n: int) -> bool:
+        """Take the lease, which ends with the connection."""
+        cursor = await db.execute(
+            "SELECT pg_try_advisory_lock(hashtextextended('loop.projector ' || %s, 0))",
+            (f"{self._projection.name} {n}",),
+        )
+        return await cursor.fetchone() == (True,)
+
+    @contextlib.asynccontextmanager
+    async def feed(self, n: int, log_id: str, position: int) -> AsyncIterator[Feed | None]:
+        """Follow the bus behind `position`, if there is one."""
+        if self._bus is None:
+            yield None
+            return
+        durable = f"projector-{self._projection.name}-v{n}"
+        feed = Feed(self._bus, durable=durable, log_id=log_id, position=position)
+        task = asyncio.create_task(feed.run())
+        try:
+            yield feed
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def measure(self, db: Connection, position: int) -> None:
+        """Set the gauges, at most once in `MEASURE_S`."""
+        self._failures = 0
+        if time.monotonic() - self._measured_at < MEASURE_S:
+            return
+        self._measured_at = time.monotonic()
+        cursor = await db.execute(
+            "SELECT greatest((SELECT coalesce(max(notification_id), 0) FROM events) - %s, 0),"
+            " (SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM events"
+            " WHERE notification_id = %s)",
+            (position, position + 1),
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        lag_events.labels(projection=self._projection.name).set(float(row[0]))
+        lag_seconds.labels(projection=self._projection.name).set(float(row[1] or 0))
+
+    @property
+    def projection(self) -> Projection:
+        """The read model that this projector fills."""
+        return self._projection
+
+
+class _Run:
+    """One projector with its connection and lease."""
+
+    def __init__(self, projector: Projector, db: Connection, n: int) -> None:
+        self._projector = projector
+        self._projection = projector.projection
+        self._db = db
+        self._n = n
+        self._position = 0
+        self._applier = Applier(db, self._projection, n)
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Catch up from Postgres, then go on with what the bus brings and Postgres completes."""
+        self._position = await self._stored_position()
+        while not stop.is_set() and await self._from_log() == PAGE:
+            pass
+        log_id = await events.log_id(self._db)
+        async with self._projector.feed(self._n, log_id, self._position) as feed:
+            while not stop.is_set():
+                if feed is None:
+                    if await self._from_log() == 0:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(stop.wait(), POLL_S)
+                    continue
+                rows = following(await feed.get(POLL_S), self._position)
+                if rows is None:
+                    while await self._from_log() == PAGE and not stop.is_set():
+                        pass
+                elif rows:
+                    self._position = await self._applier.commit(rows, source="bus")
+                await feed.ack(self._position)
+                await self._projector.measure(self._db, self._position)
+
+    async def _stored_position(self) -> int:
+        cursor = await self._db.execute(
+            "SELECT position FROM projection_positions WHERE name = %s AND version = %s",
+            (self._projection.name, self._n),
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "install made the position"
+        return int(row[0])
+
+    async def _from_log(self) -> int:
+        """Apply the next page of the log; return its length."""
+        rows = await events.read_page(self._db, self._position)
+        if rows:
+            self._position = await self._applier.commit(rows, source="log")
+        await self._projector.measure(self._db, self._position)
+        return len(rows)
+
+
+def following(rows: Sequence[Row], position: int) -> list[Row] | None:
+    """Return the rows that continue a position without a gap.
+
+    None means that the log has to be asked: nothing came, or what came begins later. Rows behind
+    the position are duplicates and dropped; an empty list means that there were only those.
+    """
+    if not rows:
+        return None
+    kept: list[Row] = []
+    for row in rows:
+        if row.position == position + len(kept) + 1:
+            kept.append(row)
+        elif row.position > position + len(kept):
+            return kept or None
+    return kept[:PAGE]

@@ -1,0 +1,304 @@
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import sql
+
+from adapters.log import Connection, connect
+from adapters.projector import Projector
+from adapters.read_models import install, projections_status, retry_parked
+from domain import events as e
+from domain.ids import new_id
+from domain.metadata import Actor, Metadata
+from domain.money import Money
+from domain.order.evolve import fold
+from projections import PROJECTIONS, orders, transactions
+from projections.orders import Cursor, Filters, OrdersView
+from replay.compare import compare
+from replay.follow import follow
+from tests.history import START, History, created, life, routed
+from tests.waiting import running, until
+
+
+@pytest.fixture
+def history(database_url: str) -> Iterator[History]:
+    history = History(database_url)
+    yield history
+    history.close()
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Connection]:
+    async with await connect(database_url, "test") as db:
+        yield db
+
+
+async def applied(database_url: str, history: History, *names: str) -> None:
+    """Run the projectors of these projections, all by default, until they are level."""
+    projections = [PROJECTIONS[name] for name in names or PROJECTIONS]
+
+    async def level() -> bool:
+        found = {s.name: s.position for s in await projections_status(database_url)}
+        return all(found.get(p.name) == history.head for p in projections)
+
+    async with running(*[Projector(database_url, None, p) for p in projections]):
+        await until(level)
+
+
+async def rows(db: Connection, table: str) -> list[tuple[Any, ...]]:
+    statement = sql.SQL("SELECT * FROM {} ORDER BY 1, 2").format(sql.Identifier(table))
+    cursor = await db.execute(statement)
+    return await cursor.fetchall()
+
+
+async def test_a_row_of_orders_is_the_fold_of_its_stream(
+    database_url: str, history: History, db: Connection
+) -> None:
+    for _ in range(20):
+        history.append(life())
+    await applied(database_url, history)
+
+    streams: dict[str, list[e.Recorded]] = {}
+    async for page in follow(db):
+        for row in page:
+            streams.setdefault(row.stream_id, []).append(row)
+    expected = []
+    movements: list[str] = []
+    for events in streams.values():
+        order = fold(events)
+        assert order is not None
+        expected.append((*orders.columns_of(order, events[-1].position), None))
+        movements += [m.id for m in transactions.transactions(order)]
+    assert await rows(db, "orders") == sorted(expected)
+    assert sorted(row[1] for row in await rows(db, "transactions")) == sorted(movements)
+    assert len(movements) == 60
+
+
+async def test_rebuilt_from_zero_equals_live_byte_for_byte_however_it_was_batched(
+    database_url: str, history: History, db: Connection
+) -> None:
+    lives = [life() for _ in range(15)]
+    facts = [fact for step in zip(*lives, strict=True) for fact in step]
+    await install(database_url)
+    for start in range(0, len(facts), 20):
+        history.append(facts[start : start + 20])
+        await applied(database_url, history)
+    for name, projection in PROJECTIONS.items():
+        await db.execute(projection.schema(2))
+        await db.execute(
+            "INSERT INTO projection_positions (name, version, code, position, live)"
+            " VALUES (%s, 2, %s, 0, false)",
+            (name, projection.version),
+        )
+    async with running(
+        *[Projector(database_url, None, p, version=2) for p in PROJECTIONS.values()]
+    ):
+
+        async def level() -> bool:
+            return all(s.position == history.head for s in await projections_status(database_url))
+
+        await until(level)
+    for table in ("orders", "transactions", "transactions_state"):
+        assert await rows(db, f"{table}_v1") == await rows(db, f"{table}_v2") != []
+
+
+async def test_compare_finds_a_changed_a_missing_and_an_invented_row(
+    database_url: str, history: History, db: Connection
+) -> None:
+    history.append([*life("ord_a"), *life("ord_b"), *life("ord_c")])
+    await applied(database_url, history)
+    for projection in PROJECTIONS.values():
+        assert (await compare(database_url, projection)).differences == ()
+
+    await db.execute("UPDATE orders_v1 SET captured_minor = 7 WHERE order_id = 'ord_a'")
+    await db.execute("DELETE FROM orders_v1 WHERE order_id = 'ord_b'")
+    await db.execute("UPDATE orders_v1 SET order_id = 'ord_d' WHERE order_id = 'ord_c'")
+    found = {d.key: d.columns for d in (await compare(database_url, OrdersView())).differences}
+    assert found["ord_a",] == {"captured_minor": (7, 1000)}
+    assert set(found) == {("ord_a",), ("ord_b",), ("ord_c",), ("ord_d",)}
+    assert found["ord_b",]["status"] == (None, "partially_refunded")
+    assert found["ord_d",]["status"] == ("partially_refunded", None)
+
+
+async def test_a_list_is_newest_first_and_its_cursors_go_both_ways(
+    database_url: str, history: History, db: Connection
+) -> None:
+    ids = [new_id("ord") for _ in range(7)]
+    history.append([(order_id, created()) for order_id in ids])
+    history.append([("ord_foreign", created())], merchant="mer_b")
+    await applied(database_url, history, "orders")
+    newest = list(reversed(ids))
+
+    first = await orders.page(db, merchant_id="mer_a", mode="test", limit=3)
+    assert [row.order.id for row in first.rows] == newest[:3]
+    assert (first.has_more, first.as_of_position) == (True, 8)
+
+    after = Cursor.parse(first.rows[-1].cursor.text())
+    second = await orders.page(db, merchant_id="mer_a", mode="test", after=after, limit=3)
+    assert [row.order.id for row in second.rows] == newest[3:6]
+
+    before = second.rows[0].cursor
+    back = await orders.page(db, merchant_id="mer_a", mode="test", before=before, limit=2)
+    assert [row.order.id for row in back.rows] == newest[1:3]
+    assert back.has_more
+
+    last = await orders.page(db, merchant_id="mer_a", mode="test", offset=6, limit=3)
+    assert ([row.order.id for row in last.rows], last.has_more) == (newest[6:], False)
+    live = await orders.page(db, merchant_id="mer_a", mode="live")
+    assert (live.rows, live.as_of_position) == ((), 8)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(), {"ord_a", "ord_b"}),
+        (Filters(status="pending"), {"ord_b"}),
+        (Filters(processor="stripe"), {"ord_a"}),
+        (Filters(processor="razorpay"), set()),
+        (Filters(currency="USD"), {"ord_a", "ord_b"}),
+        (Filters(currency="EUR"), set()),
+        (Filters(external_id="x-ord_a"), {"ord_a"}),
+        (Filters(search="x-ord_a"), {"ord_a"}),
+        (Filters(search="ord_b"), {"ord_b"}),
+        (Filters(created_from=START + timedelta(milliseconds=50)), {"ord_b"}),
+        (Filters(created_to=START + timedelta(milliseconds=50)), {"ord_a"}),
+        (Filters(status="pending", processor="stripe"), set()),
+    ],
+)
+async def test_a_list_is_narrowed_by_its_filters(
+    database_url: str, history: History, db: Connection, filters: Filters, expected: set[str]
+) -> None:
+    history.append([*life("ord_a"), ("ord_b", created())])
+    await applied(database_url, history, "orders")
+    page = await orders.page(db, merchant_id="mer_a", mode="test", filters=filters)
+    assert {row.order.id for row in page.rows} == expected
+    counted = await orders.count(db, merchant_id="mer_a", mode="test", filters=filters)
+    assert counted == len(expected)
+
+
+def test_text_that_is_no_cursor_is_refused() -> None:
+    for text in ("", "!", "bm90IGEgY3Vyc29y", "é", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OS54"):
+        with pytest.raises(ValueError, match=r"cursor|literal|unpack|ASCII"):
+            Cursor.parse(text)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.text())
+def test_a_cursor_survives_its_text(at: datetime, order_id: str) -> None:
+    assert Cursor.parse(Cursor(at, order_id).text()) == Cursor(at, order_id)
+
+
+async def test_an_event_of_an_unknown_tag_parks_its_stream_until_it_is_known(
+    database_url: str, history: History, db: Connection
+) -> None:
+    history.append(life("ord_a")[:3])
+    newer = history.state(life("ord_a")[3][1]).replace(b"capture_requested.v1", b"teleported.v9")
+    history.append_raw([("ord_a", "order.teleported.v9", newer)])
+    history.append([*life("ord_b"), ("ord_a", life("ord_a")[4][1])])
+    await applied(database_url, history)
+
+    status = {s.name: s for s in await projections_status(database_url)}
+    assert [status[name].parked for name in PROJECTIONS] == [1, 1]
+    found = {row[0]: (row[17], row[-1]) for row in await rows(db, "orders")}
+    assert found == {"ord_a": (3, 4), "ord_b": (7, None)}
+    assert {row[0]: row[-1] for row in await rows(db, "transactions")} == {
+        "ord_a": 4,
+        "ord_b": None,
+    }
+    page = await orders.page(db, merchant_id="mer_a", mode="test")
+    assert {row.order.id: row.stale_from for row in page.rows} == {"ord_a": 4, "ord_b": None}
+
+    retried = await retry_parked(database_url, PROJECTIONS["orders"])
+    assert [(r.stream_id, r.error is None) for r in retried] == [("ord_a", False)]
+
+    history.db.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+    history.db.execute(
+        "UPDATE events SET topic = 'order.capture_requested.v1', state = %s"
+        " WHERE notification_id = 4",
+        [history.state(life("ord_a")[3][1])],
+    )
+    history.append([("ord_a", life("ord_a")[5][1])])
+    await applied(database_url, history)
+    assert all(s.parked == 0 for s in await projections_status(database_url))
+    assert {row[0]: (row[17], row[-1]) for row in await rows(db, "orders")}["ord_a"] == (6, None)
+    for projection in PROJECTIONS.values():
+        assert (await compare(database_url, projection)).differences == ()
+
+
+async def test_a_stream_is_parked_at_the_same_event_however_it_was_batched(
+    database_url: str, history: History, db: Connection
+) -> None:
+    facts = life("ord_a")
+    poison: tuple[str, e.OrderEvent] = ("ord_a", created(external_id="second creation"))
+    nul: tuple[str, e.OrderEvent] = ("ord_n", created(external_id="a\x00b"))
+    history.append([*facts[:2], nul, poison, *facts[2:], *life("ord_b")])
+    await applied(database_url, history)
+    assert {row[0]: (row[17], row[-1]) for row in await rows(db, "orders")} == {
+        "ord_a": (2, 4),
+        "ord_b": (7, None),
+    }
+    cursor = await db.execute("SELECT stream_id, position FROM parked WHERE projection = 'orders'")
+    assert sorted(await cursor.fetchall()) == [("ord_a", 4), ("ord_n", 3)]
+    comparison = await compare(database_url, PROJECTIONS["orders"])
+    assert (comparison.parked, comparison.differences) == (2, ())
+
+
+async def test_installing_at_once_from_several_processes_makes_one_set_of_tables(
+    database_url: str,
+) -> None:
+    made = await asyncio.gather(*[install(database_url) for _ in range(4)])
+    assert sorted(m for each in made for m in each) == [("orders", 1), ("transactions", 1)]
+    assert await install(database_url) == []
+    assert [(s.name, s.live) for s in await projections_status(database_url)] == [
+        ("orders", True),
+        ("transactions", True),
+    ]
+
+
+def test_a_movement_fails_with_its_attempt_and_a_void_follows_a_release() -> None:
+    money = Money(1000, "USD")
+    facts: list[e.OrderEvent] = [
+        created(),
+        routed("att_1", money),
+        e.OrderDeclined(
+            attempt_id="att_1",
+            processor="stripe",
+            code="do_not_honor",
+            retry_class="failover",
+            next="failover",
+            closed=True,
+        ),
+        routed("att_2", money, "razorpay", 2),
+        e.OrderAuthorized(attempt_id="att_2", processor="razorpay", payment_id="p", amount=money),
+        e.VoidRequested(
+            attempt_id="att_2", processor="razorpay", amount=money, idempotency_key="k"
+        ),
+        e.OrderVoided(attempt_id="att_2", processor="razorpay", amount=money),
+    ]
+    order = fold(_recorded(facts))
+    assert order is not None
+    shown = [(t.type, t.status, t.id, t.error_code) for t in transactions.transactions(order)]
+    assert shown == [
+        ("void", "success", "void_2", None),
+        ("authorization", "success", "att_2", None),
+        ("authorization", "failed", "att_1", "do_not_honor"),
+    ]
+
+
+def _recorded(facts: list[e.OrderEvent]) -> Iterator[e.Recorded]:
+    for i, fact in enumerate(facts, 1):
+        at = START + timedelta(seconds=i)
+        metadata = Metadata(
+            event_id=f"evt_{i}",
+            merchant_id="mer_a",
+            mode="test",
+            occurred_at=at,
+            actor=Actor("operator", "test"),
+            correlation_id="c",
+        )
+        yield e.Recorded(
+            stream_id="ord_a", version=i, position=i, recorded_at=at, metadata=metadata, data=fact
+        )
