@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 
 from commands.caller import Caller
 from commands.create_order import NewOrder, create_order
@@ -118,7 +119,7 @@ def _personal(new: NewOrder) -> Personal:
 
 
 @get("/v1/orders/{order_id:str}", opt={"operation": READ})
-async def read(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def read(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Answer the order, folded from its stream: everybody reads their own writes."""
     caller = await authenticated(request, "payments:read")
     asked = query(request, OrderQueryString)

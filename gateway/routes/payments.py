@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, post
+from litestar.params import FromPath
 
 from commands.cancel_order import cancel_order
 from commands.capture_order import capture_order
@@ -78,7 +79,7 @@ CANCEL = Operation(
 
 
 @post("/v1/orders/{order_id:str}/pay", opt={"operation": PAY}, status_code=200)
-async def pay(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def pay(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Route and pay."""
     caller = await authenticated(request, "payments:write")
     no_query(request)
@@ -110,7 +111,7 @@ def as_pay_order(body: PayRequest) -> PayOrder:
 
 
 @post("/v1/orders/{order_id:str}/confirm", opt={"operation": CONFIRM}, status_code=200)
-async def confirm(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def confirm(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Look up what the processor has."""
     caller = await authenticated(request, "payments:write")
     no_query(request)
@@ -124,7 +125,7 @@ async def confirm(request: Request[Any, Any, Any], order_id: str) -> Response[by
 
 
 @post("/v1/orders/{order_id:str}/capture", opt={"operation": CAPTURE}, status_code=200)
-async def capture(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def capture(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Take all or a part of the hold."""
     caller = await authenticated(request, "payments:write")
     no_query(request)
@@ -140,7 +141,7 @@ async def capture(request: Request[Any, Any, Any], order_id: str) -> Response[by
 
 
 @post("/v1/orders/{order_id:str}/cancel", opt={"operation": CANCEL}, status_code=200)
-async def cancel(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def cancel(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """End the order without money."""
     caller = await authenticated(request, "payments:write")
     no_query(request)

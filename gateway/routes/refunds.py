@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 
 from commands.read_order import open_reasons, read_order
 from commands.refund_order import refund_order
@@ -59,7 +60,7 @@ TRANSACTIONS = Operation(
 
 
 @post("/v1/orders/{order_id:str}/refund", opt={"operation": REFUND}, status_code=201)
-async def refund(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def refund(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Ask for a refund; it is `pending` until the processor has sent the money."""
     caller = await authenticated(request, "payments:write")
     no_query(request)
@@ -77,7 +78,7 @@ async def refund(request: Request[Any, Any, Any], order_id: str) -> Response[byt
 
 
 @get("/v1/orders/{order_id:str}/refunds", opt={"operation": REFUNDS})
-async def refunds(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def refunds(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """List the merchant's refunds; strays that were sent back are not among them."""
     caller = await authenticated(request, "payments:read")
     no_query(request)
@@ -89,7 +90,9 @@ async def refunds(request: Request[Any, Any, Any], order_id: str) -> Response[by
 
 
 @get("/v1/orders/{order_id:str}/transactions", opt={"operation": TRANSACTIONS})
-async def list_transactions(request: Request[Any, Any, Any], order_id: str) -> Response[bytes]:
+async def list_transactions(
+    request: Request[Any, Any, Any], order_id: FromPath[str]
+) -> Response[bytes]:
     """List authorizations, captures, refunds, voids and disputes."""
     caller = await authenticated(request, "payments:read")
     no_query(request)

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any, Literal
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 
 from domain.errors import NotFound
 from domain.money import Money
@@ -37,7 +38,7 @@ def _decision(verb: str) -> Operation:
 
 
 @get("/sandbox/challenge/{reference:str}", opt={"operation": CHALLENGE})
-async def challenge(request: Request[Any, Any, Any], reference: str) -> Response[bytes]:
+async def challenge(request: Request[Any, Any, Any], reference: FromPath[str]) -> Response[bytes]:
     """Show what the bank asks, or what was decided."""
     asked = await _bank(request).describe(reference)
     if asked is None:
@@ -50,7 +51,7 @@ async def challenge(request: Request[Any, Any, Any], reference: str) -> Response
     opt={"operation": _decision("approve")},
     status_code=200,
 )
-async def approve(request: Request[Any, Any, Any], reference: str) -> Response[bytes]:
+async def approve(request: Request[Any, Any, Any], reference: FromPath[str]) -> Response[bytes]:
     """Complete the authentication."""
     return await _decide(request, reference, "approved")
 
@@ -60,7 +61,7 @@ async def approve(request: Request[Any, Any, Any], reference: str) -> Response[b
     opt={"operation": _decision("fail")},
     status_code=200,
 )
-async def fail(request: Request[Any, Any, Any], reference: str) -> Response[bytes]:
+async def fail(request: Request[Any, Any, Any], reference: FromPath[str]) -> Response[bytes]:
     """Fail the authentication."""
     return await _decide(request, reference, "failed")
 

@@ -1,0 +1,58 @@
+"""The `loop` command: the list of its verbs. A new verb is one file and one line here."""
+
+from importlib import import_module
+from typing import Final
+
+import click
+from typing_extensions import override
+
+VERBS: Final = {
+    "up": "gateway.verbs.up:up",
+    "demo": "gateway.verbs.demo:demo",
+    "serve": "gateway.verbs.serve:serve",
+    "work": "gateway.verbs.work:work",
+    "migrate": "gateway.verbs.migrate:migrate",
+    "keys": "gateway.verbs.keys:keys",
+    "projections": "gateway.verbs.projections:projections",
+    "replay": "gateway.verbs.replay:replay",
+}
+"""Every verb and where it stands; a verb is imported when it is asked for."""
+
+
+class Verbs(click.Group):
+    """The group of all verbs."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: loop demo",
+)
+@click.version_option(package_name="loop-ledger", prog_name="loop")
+def cli() -> None:
+    """Loop, an event-sourced payment ledger.
+
+    `loop up` starts everything in one terminal; the other verbs find it through --data or
+    LOOP_HOME. Exit codes: 0 done, 1 not done (the message says why), 2 wrong usage.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="loop")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""From the application's parts to what the HTTP edge works with."""
+
+import asyncio
+from dataclasses import dataclass
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.nats import Bus
+from adapters.processors.sandbox import SandboxProcessor
+from adapters.read_models import status
+from adapters.wiring import Application
+from commands.ports import Ports
+from domain.errors import Unavailable
+from domain.metadata import Mode
+from gateway.deps import BankChallenge, Checks, Deps
+from projections import orders
+from projections.base import Page
+from projections.orders import Cursor, Filters, OrderRow
+
+CHECK_S = 2.0
+"""A check that takes longer has failed."""
+
+
+def deps_of_application(app: Application) -> Deps:
+    """Return what `create_app` takes."""
+    return Deps(
+        ports=app.ports,
+        api_keys=app.api_keys,
+        readiness=EngineChecks(app.pool, app.bus),
+        read_models=PostgresReadModels(app.pool),
+        bank=SandboxBank(app.sandbox, app.ports),
+    )
+
+
+@dataclass(frozen=True)
+class EngineChecks:
+    """Readiness: asks Postgres and NATS."""
+
+    pool: AsyncConnectionPool
+    bus: Bus
+
+    async def checks(self) -> Checks:
+        """Return what answers within `CHECK_S`."""
+        lag: dict[str, int] = {}
+        postgres = True
+        try:
+            async with asyncio.timeout(CHECK_S), self.pool.connection(timeout=CHECK_S) as db:
+                lag = {found.name: found.lag_events for found in await status(db) if found.live}
+        except (psycopg.Error, TimeoutError):
+            postgres = False
+        return Checks(postgres=postgres, nats=self.bus.connected, projections=lag)
+
+
+@dataclass(frozen=True)
+class PostgresReadModels:
+    """Lists from the projections' tables."""
+
+    pool: AsyncConnectionPool
+
+    async def orders_page(
+        self,
+        *,
+        merchant_id: str,
+        mode: Mode,
+        filters: Filters,
+        after: Cursor | None,
+        before: Cursor | None,
+        limit: int,
+    ) -> Page[OrderRow]:
+        """Return one page.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        try:
+            async with self.pool.connection() as db:
+                return await orders.page(
+                    db,
+                    merchant_id=merchant_id,
+                    mode=mode,
+                    filters=filters,
+                    after=after,
+                    before=before,
+                    limit=limit,
+                )
+        except psycopg.OperationalError:
+            raise Unavailable("database_unavailable", "The list cannot be read now.") from None
+
+
+@dataclass(frozen=True)
+class SandboxBank:
+    """The in-process sandbox as the customer sees it."""
+
+    sandbox: SandboxProcessor
+    ports: Ports
+
+    async def describe(self, reference: str) -> BankChallenge | None:
+        """Return the challenge of a payment that asked for one."""
+        view = await asyncio.to_thread(self.sandbox.bank.lookup, reference)
+        if view is None or (
+            view.payment.status != "challenged" and view.payment.challenge_approved is None
+        ):
+            return None
+        payment = view.payment
+        decided = "approved" if payment.challenge_approved else "failed"
+        return BankChallenge(
+            reference=payment.reference,
+            amount_minor=payment.amount,
+            currency=payment.currency,
+            state="open" if payment.challenge_approved is None else decided,
+        )
+
+    async def decide(self, reference: str, *, approve: bool) -> str | None:
+        """Decide once, and have the payment looked up at once."""
+        await asyncio.to_thread(self.sandbox.bank.challenge, reference, approve=approve)
+        view = await asyncio.to_thread(self.sandbox.bank.lookup, reference)
+        if view is None or view.payment.order_id is None:
+            return None
+        await self.ports.due.hint(view.payment.order_id, view.payment.attempt_id)
+        return f"{self.ports.public_url}/checkout/{view.payment.order_id}/return"

@@ -1,0 +1,116 @@
+"""What the verbs share: options, settings with readable errors, the event loop, JSON output."""
+# Nothing heavy is imported at the top: `loop --help` and the supervisor read this file too.
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from adapters.settings import Settings
+    from adapters.wiring import Application
+
+_Result = TypeVar("_Result")
+
+data_option = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Data folder of the running `loop up`.  [LOOP_HOME, else ./.loop]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value for machines.")
+
+
+def load(data: Path | None, **overrides: str | None) -> "Settings":
+    """Return the settings; what is wrong with them ends the verb with one clear sentence."""
+    from adapters.settings import SettingError, load_settings  # noqa: PLC0415 - heavy
+
+    home = None if data is None else str(data)
+    try:
+        return load_settings(home=home, **overrides)
+    except SettingError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a coroutine in a uvloop; errors that a person can act on become one sentence.
+
+    Raises:
+        click.ClickException: exit code 1.
+    """
+    import uvloop  # noqa: PLC0415 - heavy
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, readable():
+        return runner.run(work)
+
+
+@contextlib.contextmanager
+def readable() -> Any:
+    """Turn errors that a person can act on into one sentence and exit code 1."""
+    import psycopg  # noqa: PLC0415 - heavy
+
+    from adapters.migrations import MigrationError  # noqa: PLC0415 - as above
+    from adapters.wiring import DurabilityError  # noqa: PLC0415 - as above
+    from domain.errors import LoopError  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except* (LoopError, DurabilityError, MigrationError, OSError) as group:
+        raise click.ClickException(str(_first(group))) from None
+    except* psycopg.errors.UndefinedTable:
+        message = "the database has no tables of Loop yet: run `loop migrate`"
+        raise click.ClickException(message) from None
+    except* psycopg.OperationalError as group:
+        detail = str(_first(group)).partition("\n")[0]
+        raise click.ClickException(f"the database cannot be reached: {detail}") from None
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def with_application(
+    settings: "Settings", name: str, work: "Callable[[Application], Awaitable[_Result]]"
+) -> _Result:
+    """Connect everything, do the work, close everything."""
+    from adapters.wiring import application  # noqa: PLC0415 - heavy
+
+    async with application(settings, name=name) as app:
+        return await work(app)
+
+
+@contextlib.asynccontextmanager
+async def until_told() -> AsyncIterator[asyncio.Event]:
+    """Give an event that SIGTERM and Ctrl-C set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(stop.set))
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def print_json(value: Any, *, indent: int = 2) -> None:
+    """Print a value as JSON on stdout; `indent` 0 prints one line."""
+    text = msgspec.json.encode(value)
+    click.echo(msgspec.json.format(text, indent=indent).decode() if indent else text.decode())
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return where people read: colour on a terminal only, and never with NO_COLOR."""
+    from rich.console import Console  # noqa: PLC0415 - heavy
+
+    return Console(stderr=stderr, highlight=False, emoji=False)
