@@ -19,6 +19,7 @@ from nats.js.errors import NotFoundError
 
 from adapters.log import Row
 from adapters.nats import LOG_ID, STREAM, Bus, Disconnected, row_of
+from adapters.waiting import set_within
 
 BATCH: Final = 500
 BUFFERED_MAX: Final = 4 * BATCH
@@ -45,25 +46,30 @@ class Feed:
         self._replies: deque[tuple[int, str]] = deque()
         self._arrived = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._closed = asyncio.Event()
         self._pulled = 0
         self._trouble: str | None = None
         self._client: Client | None = None
 
     async def run(self) -> None:
-        """Fill the buffer until cancelled; trouble with NATS is waited out."""
-        while True:
+        """Fill the buffer until closed; trouble with NATS is waited out."""
+        while not self._closed.is_set():
             try:
                 await self._session()
             except (Disconnected, NatsError, OSError, TimeoutError) as error:
                 log.debug("feed_pauses", consumer=self._durable, cause=type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await set_within(self._closed, AGAIN_S)
+
+    def close(self) -> None:
+        """Make `run` return; cancelling it is not enough, the library may lose a cancellation."""
+        self._closed.set()
+        self._wanted.set()
 
     async def get(self, timeout_s: float) -> list[Row]:
         """Return what has arrived, oldest first; waits for the first row, empty after that time."""
         if not self._rows:
             self._arrived.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), timeout_s)
+            await set_within(self._arrived, timeout_s)
         rows = list(self._rows)
         self._rows.clear()
         self._wanted.set()
@@ -112,14 +118,12 @@ class Feed:
         """Keep one request open as long as there is room for what it brings."""
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._durable}"
         request = json.dumps({"batch": BATCH, "expires": int(EXPIRES_S * 1e9)}).encode()
-        while self._trouble is None:
+        while self._trouble is None and not self._closed.is_set():
             self._wanted.clear()
             if self._pulled <= 0 and len(self._rows) < BUFFERED_MAX:
                 self._pulled = BATCH
                 await client.publish(subject, request, reply=inbox)
-            try:
-                await asyncio.wait_for(self._wanted.wait(), EXPIRES_S + 1)
-            except TimeoutError:
+            if not await set_within(self._wanted, EXPIRES_S + 1):
                 self._pulled = 0
 
     async def _on_message(self, message: Msg) -> None:

@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from adapters.log import Row
+from adapters.waiting import end
 
 STREAM: Final = "LOOP"
 MAX_AGE_S: Final = 7 * 24 * 3600
@@ -60,8 +61,7 @@ class Bus:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         with contextlib.suppress(NatsError, OSError, TimeoutError):
             await self._client.close()
 

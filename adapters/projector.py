@@ -22,6 +22,7 @@ from adapters.feed import Feed
 from adapters.log import PAGE, Connection, Row
 from adapters.nats import Bus
 from adapters.read_models import describe, install
+from adapters.waiting import end, set_within
 from projections.base import Projection
 
 POLL_S: Final = 0.5
@@ -72,8 +73,7 @@ class Projector:
                 self._failures = min(self._failures + 1, 10)
                 name = self._projection.name
                 log.warning("projector_begins_again", projection=name, cause=describe(error))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
+            await set_within(stop, pause_s)
 
     async def _session(self, stop: asyncio.Event) -> None:
         """Work with one connection; return when the lease is somebody else's."""
@@ -108,8 +108,8 @@ class Projector:
         try:
             yield feed
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            feed.close()
+            await end(task)
 
     async def measure(self, db: Connection, position: int) -> None:
         """Set the gauges, at most once in `MEASURE_S`."""
@@ -155,8 +155,7 @@ class _Run:
             while not stop.is_set():
                 if feed is None:
                     if await self._from_log() == 0:
-                        with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(stop.wait(), POLL_S)
+                        await set_within(stop, POLL_S)
                     continue
                 rows = following(await feed.get(POLL_S), self._position)
                 if rows is None:

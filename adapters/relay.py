@@ -33,6 +33,7 @@ from adapters.nats import (
     message,
     stream_config,
 )
+from adapters.waiting import end, set_within
 
 WINDOW: Final = 256
 """Messages that may be unacknowledged at one time."""
@@ -100,8 +101,7 @@ class Relay:
             log.warning("relay_looks_again", cause=cause, detail=str(error))
         pause_s = min(BACKOFF_MAX_S, 0.02 * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause_s)
+        await set_within(stop, pause_s)
 
     async def _session(self, stop: asyncio.Event) -> None:
         """Work with one pair of connections until something is in doubt."""
@@ -126,8 +126,7 @@ class Relay:
                     await stream.flush()
                     lag_events.set(0)
                     idle_s += POLL_S
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._poke.wait(), POLL_S)
+                    await set_within(self._poke, POLL_S)
                     ahead = asyncio.create_task(events.read_page(db, position))
                     continue
                 idle_s, position = 0.0, page[-1].position
@@ -138,8 +137,7 @@ class Relay:
                 self._failures = 0
         finally:
             stream.forget()
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
+            await end(ahead)
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -150,8 +148,7 @@ class Relay:
             try:
                 yield
             finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await end(task)
 
     async def _listen(self, connection: Connection) -> None:
         async for _ in connection.notifies():
