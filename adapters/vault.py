@@ -28,10 +28,10 @@ _BY_SUBJECT: Final = (
     "ON d.merchant_id = k.merchant_id AND d.subject = k.subject ORDER BY d.key_id"
 )
 _PUT: Final = (
-    "INSERT INTO secrets (owner, field, merchant_id, box) VALUES (%s, %s, %s, %s) "
-    "ON CONFLICT (owner, field) DO UPDATE SET box = excluded.box"
+    "INSERT INTO secrets (merchant_id, owner, field, box) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (merchant_id, owner, field) DO UPDATE SET box = excluded.box"
 )
-_GET: Final = "SELECT box FROM secrets WHERE owner = %s AND field = %s AND merchant_id = %s"
+_GET: Final = "SELECT box FROM secrets WHERE merchant_id = %s AND owner = %s AND field = %s"
 
 
 class MasterKeyError(Exception):
@@ -172,12 +172,12 @@ class PostgresVault:
         """See `commands.ports.Vault.put_secret`."""
         box = self._master.wrap(value, f"secret:{merchant_id}:{owner}:{field}")
         async with self._pool.connection() as connection:
-            await connection.execute(_PUT, (owner, field, merchant_id, box))
+            await connection.execute(_PUT, (merchant_id, owner, field, box))
 
     async def get_secret(self, owner: str, field: str, *, merchant_id: str) -> bytes | None:
         """See `commands.ports.Vault.get_secret`."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(_GET, (owner, field, merchant_id))).fetchone()
+            row = await (await connection.execute(_GET, (merchant_id, owner, field))).fetchone()
         if row is None:
             return None
         try:

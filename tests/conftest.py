@@ -2,16 +2,17 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg_pool import AsyncConnectionPool
 
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.migrations import migrate
+from adapters.migrations import OPTIONS, migrate
 
 TEMPLATE = "loop_template"
 
@@ -52,6 +53,15 @@ def database_url(postgres: EmbeddedPostgres, database_template: str) -> Iterator
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
         yield at_database(postgres.url, name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
+    """Connections to the test's database as `adapters/wiring.py` makes them."""
+    kwargs = {"autocommit": True, "options": OPTIONS}
+    pool = AsyncConnectionPool(database_url, min_size=1, max_size=8, open=False, kwargs=kwargs)
+    async with pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")

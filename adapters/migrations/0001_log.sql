@@ -29,6 +29,11 @@ INSERT INTO log_identity VALUES (gen_random_uuid()::text);
 CREATE TYPE stored_event_text AS (
     originator_id text, originator_version bigint, topic text, state bytea
 );
+-- Up to where the library's process applications have followed.
+CREATE TABLE notification_tracking (
+    application_name text   NOT NULL PRIMARY KEY,
+    notification_id  bigint NOT NULL
+);
 
 CREATE TABLE idempotency (
     scope       text COLLATE "C" NOT NULL,
@@ -60,6 +65,7 @@ CREATE TABLE due (
     tries       int              NOT NULL DEFAULT 0,
     worker      int,
     lease_until timestamptz,
+    news        boolean          NOT NULL DEFAULT false,  -- changed or hinted since it was claimed
     PRIMARY KEY (order_id, subject)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX due_by_time ON due (due_at);
@@ -90,5 +96,5 @@ CREATE TABLE secrets (
     merchant_id text COLLATE "C" NOT NULL,
     box         bytea            NOT NULL,
     created_at  timestamptz      NOT NULL DEFAULT now(),
-    PRIMARY KEY (owner, field)
+    PRIMARY KEY (merchant_id, owner, field)
 );

@@ -22,6 +22,7 @@ DECLARE
     base    bigint;
     last_at timestamptz;
     now_at  timestamptz;
+    clock   timestamptz;
     revoked  int[] := '{}';
     answered int[] := '{}';
     claimed  int[] := '{}';
@@ -33,12 +34,14 @@ BEGIN
     SELECT notification_id, recorded_at INTO base, last_at
         FROM events ORDER BY notification_id DESC LIMIT 1;
     base := coalesce(base, 0);
-    now_at := greatest(clock_timestamp(), last_at);
+    -- The log's time never goes back; what is due or expires goes by the clock as it is.
+    clock := clock_timestamp();
+    now_at := greatest(clock, last_at);
 
     IF cardinality(k_cmd) > 0 THEN
         revoked := ARRAY(
             SELECT k.cmd FROM unnest(k_cmd, k_id) AS k (cmd, id)
-            WHERE (SELECT a.revoked_at IS NULL AND coalesce(a.expires_at > now_at, true)
+            WHERE (SELECT a.revoked_at IS NULL AND coalesce(a.expires_at > clock, true)
                    FROM api_keys a WHERE a.key_id = k.id) IS NOT TRUE);
     END IF;
     IF cardinality(i_cmd) > 0 THEN
@@ -53,11 +56,16 @@ BEGIN
             WHERE (SELECT t.owner <> c.owner FROM claims t
                    WHERE t.kind = c.kind AND t.scope = c.scope AND t.value = c.value));
     END IF;
+    -- Events follow directly on the stream's last one: no version twice, none left out.
     -- A scalar subquery is one probe per row, whatever the planner thinks of unnest().
     taken := ARRAY(
-        SELECT e.cmd FROM unnest(e_cmd, e_stream, e_version) AS e (cmd, stream, version)
-        WHERE (SELECT true FROM events t
-               WHERE t.originator_id = e.stream AND t.originator_version = e.version));
+        SELECT w.cmd FROM (
+            SELECT e.cmd, e.stream, min(e.version) - 1 AS expected
+            FROM unnest(e_cmd, e_stream, e_version) AS e (cmd, stream, version)
+            GROUP BY e.cmd, e.stream
+        ) AS w
+        WHERE w.expected <> coalesce((SELECT max(t.originator_version) FROM events t
+                                      WHERE t.originator_id = w.stream), 0));
     refused := revoked || answered || claimed || taken;
 
     IF cardinality(refused) > 0 THEN
@@ -115,13 +123,14 @@ BEGIN
             WHERE d.cmd <> ALL (refused) AND d.operation IS NULL
               AND due.order_id = d.order_id AND due.subject = d.subject;
         INSERT INTO due (order_id, subject, operation, due_at)
-            SELECT d.order_id, d.subject, d.operation, coalesce(d.at, now_at)
+            SELECT d.order_id, d.subject, d.operation, coalesce(d.at, clock)
             FROM unnest(d_cmd, d_order, d_subject, d_operation, d_at)
                 AS d (cmd, order_id, subject, operation, at)
             WHERE d.cmd <> ALL (refused) AND d.operation IS NOT NULL
             ON CONFLICT (order_id, subject) DO UPDATE SET
                 operation = excluded.operation,
                 due_at = excluded.due_at,
+                news = true,
                 tries = CASE WHEN due.operation = excluded.operation THEN due.tries ELSE 0 END;
     END IF;
     IF cardinality(s_cmd) > 0 THEN
