@@ -140,8 +140,8 @@ class SagaWorker:
                 pull = await stream.pull_subscribe_bind(CONSUMER, STREAM)
                 while not stop.is_set():
                     with contextlib.suppress(TimeoutError):
-                        messages = await pull.fetch(100, timeout=5)
-                        self._poke.set()
-                        await messages[-1].ack()
+                        if messages := await pull.fetch(100, timeout=5):
+                            self._poke.set()
+                            await messages[-1].ack()
             except (Disconnected, NatsError, OSError):
                 await asyncio.sleep(IDLE_S)

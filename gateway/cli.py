@@ -8,13 +8,11 @@ from typing_extensions import override
 
 VERBS: Final = {
     "up": "gateway.verbs.up:up",
-    "demo": "gateway.verbs.demo:demo",
     "serve": "gateway.verbs.serve:serve",
     "work": "gateway.verbs.work:work",
     "migrate": "gateway.verbs.migrate:migrate",
     "keys": "gateway.verbs.keys:keys",
     "projections": "gateway.verbs.projections:projections",
-    "replay": "gateway.verbs.replay:replay",
 }
 """Every verb and where it stands; a verb is imported when it is asked for."""
 

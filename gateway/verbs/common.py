@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from adapters.settings import Settings
     from adapters.wiring import Application
 
+    Served = Callable[[Application, asyncio.Event], Awaitable[None]]
+
 _Result = TypeVar("_Result")
 
 data_option = click.option(
@@ -29,13 +32,13 @@ data_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value for machines.")
 
 
-def load(data: Path | None, **overrides: str | None) -> "Settings":
+def load(data: Path | None, host: str | None = None, port: str | None = None) -> "Settings":
     """Return the settings; what is wrong with them ends the verb with one clear sentence."""
     from adapters.settings import SettingError, load_settings  # noqa: PLC0415 - heavy
 
     home = None if data is None else str(data)
     try:
-        return load_settings(home=home, **overrides)
+        return load_settings(home=home, host=host, port=port)
     except SettingError as error:
         raise click.ClickException(str(error)) from None
 
@@ -43,11 +46,16 @@ def load(data: Path | None, **overrides: str | None) -> "Settings":
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Run a coroutine in a uvloop; errors that a person can act on become one sentence.
 
+    Warnings go to stderr; a process that serves configures its own logs.
+
     Raises:
         click.ClickException: exit code 1.
     """
     import uvloop  # noqa: PLC0415 - heavy
 
+    from adapters.telemetry import configure_logging  # noqa: PLC0415 - heavy
+
+    configure_logging("warning", "loop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, readable():
         return runner.run(work)
 
@@ -101,6 +109,31 @@ async def until_told() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def served(settings: "Settings", service: str, work: "Served") -> None:
+    """Run a process that serves: logs and traces configured, parts connected, until told to end.
+
+    `work` gets the parts and the event. What ends it before is logged and exit code 1.
+    """
+    import structlog  # noqa: PLC0415 - heavy
+
+    from adapters.telemetry import configure_logging, configure_tracing  # noqa: PLC0415 - heavy
+    from adapters.wiring import application  # noqa: PLC0415 - heavy
+
+    configure_logging(settings.log_level, service)
+    flush = configure_tracing(settings, service)
+    log = structlog.get_logger(__name__)
+    try:
+        async with until_told() as stop, application(settings, name=f"loop-{service}") as app:
+            log.info("started", pid=os.getpid())
+            await work(app, stop)
+        log.info("ended")
+    except Exception:
+        log.critical("died", exc_info=True)
+        raise SystemExit(1) from None
+    finally:
+        flush()
 
 
 def print_json(value: Any, *, indent: int = 2) -> None:

@@ -1,5 +1,6 @@
 """`loop serve`: the HTTP edge in the foreground."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from gateway.verbs import common
 
 if TYPE_CHECKING:
     from adapters.settings import Settings
+    from adapters.wiring import Application
 
 EXAMPLE = "Example: LOOP_PORT=3001 loop serve --data ./.loop"
 
@@ -28,17 +30,12 @@ def serve(data: Path | None, host: str | None, port: str | None, *, share_port: 
 
 
 async def _serve(settings: "Settings", *, share_port: bool) -> None:
-    from adapters.telemetry import configure_logging, configure_tracing  # noqa: PLC0415 - heavy
-    from adapters.wiring import application  # noqa: PLC0415 - heavy
     from gateway import server  # noqa: PLC0415 - heavy
     from gateway.app import create_app  # noqa: PLC0415 - heavy
-    from gateway.parts import deps  # noqa: PLC0415 - heavy
+    from gateway.parts import deps_of_application  # noqa: PLC0415 - heavy
 
-    configure_logging(settings.log_level, "gateway")
-    flush = configure_tracing(settings, "gateway")
-    try:
-        async with common.until_told() as stop, application(settings, name="loop-serve") as app:
-            edge = create_app(deps(app))
-            await server.serve(edge, settings.host, settings.port, stop, share_port=share_port)
-    finally:
-        flush()
+    async def answer(app: "Application", stop: asyncio.Event) -> None:
+        edge = create_app(deps_of_application(app))
+        await server.serve(edge, settings.host, settings.port, stop, share_port=share_port)
+
+    await common.served(settings, "gateway", answer)

@@ -35,14 +35,6 @@ def _check(roles: tuple[str, ...]) -> None:
 
 
 async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
-    from adapters.telemetry import configure_logging, configure_tracing  # noqa: PLC0415 - heavy
-    from adapters.wiring import application  # noqa: PLC0415 - heavy
     from adapters.worker import work as run_roles  # noqa: PLC0415 - heavy
 
-    configure_logging(settings.log_level, "worker")
-    flush = configure_tracing(settings, "worker")
-    try:
-        async with common.until_told() as stop, application(settings, name="loop-work") as app:
-            await run_roles(app, stop, roles)
-    finally:
-        flush()
+    await common.served(settings, "worker", lambda app, stop: run_roles(app, stop, roles))
