@@ -13,6 +13,7 @@ VERBS: Final = {
     "migrate": "gateway.verbs.migrate:migrate",
     "keys": "gateway.verbs.keys:keys",
     "projections": "gateway.verbs.projections:projections",
+    "replay": "gateway.verbs.replay:replay",
 }
 """Every verb and where it stands; a verb is imported when it is asked for."""
 

@@ -187,7 +187,11 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     if status not in _BY_STATUS:
         return on_bug(request, error)
     code = _BY_STATUS[status]
-    return _answer(request, status, code, CODES[code][1], headers=dict(error.headers or {}))
+    headers: dict[str, str] = {}
+    if code == "method_not_allowed":
+        # The framework names the methods of one handler of the path only.
+        headers = {"Allow": ", ".join(request.app.state.allow(request.scope["path"]))}
+    return _answer(request, status, code, CODES[code][1], headers=headers)
 
 
 def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

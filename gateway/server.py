@@ -69,6 +69,9 @@ async def serve(
     with socket.create_server(
         (host, port), family=family, backlog=BACKLOG, reuse_port=share_port
     ) as listener:
+        # Accepted sockets inherit it; asyncio sets it only where the protocol number is given,
+        # and without it every answer in two parts waits 40 ms for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound: int = listener.getsockname()[1]
         server = _Server(config, lambda: ready(bound) if ready else None)
         serving = asyncio.create_task(server.serve([listener]))
