@@ -273,6 +273,17 @@ async def test_a_pending_authorization_can_be_asked_for_again_until_it_is_there(
     assert happened(await payer.authorize()).amount_minor == AMOUNT
 
 
+async def test_a_pending_authorization_is_not_closed_before_it_is_decided(rig: Rig) -> None:
+    payer = Payer(rig, "pending")
+    await payer.prepare()
+    assert isinstance(await payer.authorize(), Pending)
+    call = payer.money()
+    assert isinstance(await payer.void(call), Pending)
+    assert happened(await payer.void(call)).amount_minor == AMOUNT
+    seen = await payer.seen()
+    assert (seen.status, seen.held_minor) == ("cancelled", 0)
+
+
 async def test_capturing_takes_the_money_once_per_key(rig: Rig) -> None:
     payer = Payer(rig)
     await payer.authorized()

@@ -1,5 +1,8 @@
 """Short words for what a merchant asks of the bank."""
 
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
 from adapters.sandbox.bank import Bank
 
 
@@ -32,3 +35,10 @@ def taken(bank: Bank, *, order: str | None = "ord_1", n: int = 1, token: str = "
     answer = bank.capture(reference, key=key, amount=10_000, currency="EUR", subject=f"cap_{n}")
     assert answer.result == "ok"
     return reference
+
+
+def open_new_files(together: Barrier, folder: Path) -> None:
+    """Open one new file after the other, each at the same moment as the other processes."""
+    for n in range(120):
+        together.wait(timeout=60)
+        Bank(folder / f"{n}.sqlite3").close()

@@ -1,5 +1,6 @@
 """The bank's memory: keys, processes, SIGKILL, and totals that never go wrong."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from adapters.sandbox import rules
 from adapters.sandbox.bank import Bank
 from adapters.sandbox.objects import Capture, Payment, Refund, View
 from adapters.sandbox.tokens import SCRIPTS
-from tests.adapters.sandbox.customer import created, held, taken
+from tests.adapters.sandbox.customer import created, held, open_new_files, taken
 
 DIES_AT = """
 import os, signal, sys
@@ -107,6 +108,17 @@ def test_two_processes_on_one_new_file_make_each_keys_effect_once(path: Path) ->
     assert totals == {(40, 60, 1)}
 
 
+def test_several_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(4)
+    openers = [spawn.Process(target=open_new_files, args=(together, tmp_path)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(timeout=60)
+    assert [opener.exitcode for opener in openers] == [0] * 4
+
+
 def test_a_key_is_refused_with_other_parameters_for_another_operation_or_payment(
     bank: Bank,
 ) -> None:
@@ -147,6 +159,13 @@ def test_a_new_key_makes_another_payment_and_another_capture(bank: Bank) -> None
     assert bank.books().orders["ord_2"].captured == 2
 
 
+def test_what_is_authorized_is_not_confirmed_again_under_a_new_key(bank: Bank) -> None:
+    reference = held(bank)
+    again = bank.confirm(reference, key="another")
+    assert (again.result, again.code) == ("refused", "already_authorized")
+    assert bank.confirm(reference, key="ord_1:1:confirm").result == "ok"
+
+
 def test_a_hold_lapses_at_its_end_and_what_was_captured_stays(path: Path) -> None:
     now = [0]
     bank = Bank(path, hold_s=10, clock=lambda: now[0])
@@ -167,7 +186,7 @@ def test_a_hold_lapses_at_its_end_and_what_was_captured_stays(path: Path) -> Non
 
 
 def test_the_dashboard_acts_without_our_ids(bank: Bank) -> None:
-    captured, cancelled = held(bank, n=1), held(bank, n=2, token="sbx_refund_decline")
+    captured, cancelled = held(bank, n=1, token="sbx_refund_decline"), held(bank, n=2)
     assert bank.dashboard_capture(captured, amount=6_000).result == "ok"
     assert bank.dashboard_refund(captured, amount=1_000).result == "ok"
     assert bank.dashboard_cancel(cancelled).amount == 10_000
