@@ -562,7 +562,7 @@ def _fenced(order: Order, command: c.RecordFenced) -> Events:
     if not attempt.can_take_money or order.pending_capture:
         # A hold whose capture was requested is decided by that capture's own lookup.
         return ()
-    if command.proof == "not_sent" and attempt.status != "in_flight":
+    if command.proof == "not_sent" and not _never_sent(attempt):
         # Whoever says so had not seen that another one did send it.
         return ()
     if attempt.status == "authorized" and command.proof == "cancelled_at_processor":
@@ -580,6 +580,12 @@ def _fenced(order: Order, command: c.RecordFenced) -> Events:
     if order.cancel_requested:
         return (fenced, e.OrderCancelled(reason=order.cancel_reason))
     return (fenced,) if may_go_on else (fenced, _failed(command.code))
+
+
+def _never_sent(attempt: Attempt) -> bool:
+    """Whether it can be that no authorization was sent: none is before the reference is known."""
+    unreferenced = attempt.status == "unknown" and attempt.reference is None
+    return attempt.status == "in_flight" or unreferenced
 
 
 def _captured(order: Order, command: c.RecordCaptured) -> Events:

@@ -69,6 +69,9 @@ def _of_live(order: Order) -> list[Step]:
             return [Step(subject=live.id, operation="fence")]
         case "in_flight":
             return [Step(subject=live.id, operation="authorize")]
+        case "unknown" if live.reference is None:
+            # No authorization was sent yet, and there is nothing to look up.
+            return [Step(subject=live.id, operation="fence")]
         case "unknown":
             at = live.updated_at + FIRST_LOOKUP
             return [Step(subject=live.id, operation="lookup_authorize", at=at)]

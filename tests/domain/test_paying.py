@@ -93,6 +93,14 @@ def test_a_challenge_waits_for_the_customer_until_its_deadline() -> None:
     )
 
 
+def test_doubt_about_an_object_that_moves_no_money_is_closed_and_failed_over() -> None:
+    life = s.story(s.pay(), s.unknown("authorize", "att_1"))
+    assert life.steps() == [("fence", "att_1")]
+    life.when(s.fenced(proof="not_sent")).then(e.AttemptFenced)
+    life.when(s.referenced()).then_nothing()
+    life.when(s.fail_over()).then(e.OrderRouted, attempt_id="att_2")
+
+
 def test_a_reference_that_comes_after_the_doubt_is_kept() -> None:
     life = s.story(s.pay(), s.unknown("authorize", "att_1"))
     life.when(s.referenced()).then(e.ProcessorReferenced)
