@@ -39,6 +39,6 @@ def taken(bank: Bank, *, order: str | None = "ord_1", n: int = 1, token: str = "
 
 def open_new_files(together: Barrier, folder: Path) -> None:
     """Open one new file after the other, each at the same moment as the other processes."""
-    for n in range(120):
+    for n in range(50):
         together.wait(timeout=60)
         Bank(folder / f"{n}.sqlite3").close()
