@@ -263,6 +263,30 @@ def test_r1_a_deadline_without_a_cancel_is_closed_by_withholding() -> None:
     assert life.steps() == [("void_stray", "pay_att_1")]
 
 
+def test_s8_the_request_that_routed_an_attempt_names_all_its_calls() -> None:
+    life = s.in_flight().must(s.authorized(), s.captured(), s.refund())
+    live = life.now.live
+    assert live is not None
+    assert live.correlation_id == s.metadata(1).correlation_id
+
+
+def test_r2_a_second_payment_in_an_open_checkout_counts_and_closes_it() -> None:
+    for life in (s.in_flight().must(s.challenged()), s.in_flight().must(s.declined())):
+        life.when(s.authorized(payment_id="pay_2")).then(e.OrderAuthorized, e.CaptureRequested)
+        life.when(s.declined()).then_nothing()
+        life.when(s.challenged()).then_nothing()
+        live = life.now.live
+        assert live is not None
+        assert (live.payment_id, live.failure) == ("pay_2", None)
+
+
+def test_a_new_attempt_clears_the_failure_of_the_last_one() -> None:
+    life = s.in_flight(hosted=True).must(s.declined(closed=True, retry_class="later"))
+    assert life.now.attempts[0].failure is not None
+    life.must(s.pay("att_2"))
+    assert life.now.failure is None
+
+
 def test_r3_a_late_authorization_never_revives_a_failed_order() -> None:
     life = s.in_flight().must(s.declined(closed=True, failover=s.NO_FAILOVER))
     life.when(s.authorized()).then(e.StrayPaymentFound, state="held", amount=s.usd(1000))

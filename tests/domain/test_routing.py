@@ -111,6 +111,16 @@ def test_every_known_processor_is_a_candidate_with_its_reason() -> None:
     assert decision.chosen in {"razorpay", "other"}
 
 
+def test_r18_an_amount_that_cannot_be_sent_exactly_goes_elsewhere() -> None:
+    unfit = (("stripe", "amount not representable"),)
+    asked = inputs(amount_minor=5124, currency="KWD", unfit=unfit)
+    decision = route(policy(Rule(id="r", processor="stripe")), asked, KNOWN)
+    assert (decision.chosen, reasons(decision)["stripe"]) == (
+        "razorpay",
+        "amount not representable",
+    )
+
+
 def test_a_lower_priority_number_is_asked_first_and_then_the_id() -> None:
     rules = (
         Rule(id="b", processor="razorpay", priority=2),

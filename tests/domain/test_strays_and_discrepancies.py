@@ -182,6 +182,11 @@ def test_in_quarantine_no_attempt_starts_and_nothing_is_captured() -> None:
     life.must(s.refunded(None, 100)).when(s.pay("att_2")).then_refused("order_quarantined")
 
 
+def test_in_quarantine_a_decline_ends_the_order() -> None:
+    life = s.in_flight().must(s.refunded(None, 100))
+    life.when(s.declined(closed=True)).then(e.OrderDeclined, e.OrderFailed)
+
+
 def test_a_hold_that_came_in_quarantine_is_captured_when_it_is_over() -> None:
     life = s.in_flight().must(s.authorized(minor=900))
     life.when(s.authorized()).then(e.OrderAuthorized)
