@@ -7,13 +7,14 @@ NATS forgot is published again. On any doubt the relay looks at the stream anew.
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 import psycopg
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
 from nats.js.client import JetStreamContext
@@ -35,7 +36,7 @@ from adapters.nats import (
 )
 from adapters.waiting import end, set_within
 
-WINDOW: Final = 256
+WINDOW: Final = 512
 """Messages that may be unacknowledged at one time."""
 
 ACK_S: Final = 5.0
@@ -109,9 +110,10 @@ class Relay:
         async with self._listening(), await events.connect(self._url, "loop-relay") as db:
             jetstream = client.jetstream(timeout=2)
             stream = _Stream(client, jetstream, db, await events.log_id(db))
-            while not stop.is_set():
-                position = await stream.settle(kept=self._kept, max_bytes=self._max_bytes)
-                await self._follow(db, stream, position, stop)
+            async with stream.opened():
+                while not stop.is_set():
+                    position = await stream.settle(kept=self._kept, max_bytes=self._max_bytes)
+                    await self._follow(db, stream, position, stop)
 
     async def _follow(
         self, db: Connection, stream: "_Stream", position: int, stop: asyncio.Event
@@ -136,7 +138,6 @@ class Relay:
                 await stream.publish(page)
                 self._failures = 0
         finally:
-            stream.forget()
             await end(ahead)
 
     @contextlib.asynccontextmanager
@@ -165,7 +166,22 @@ class _Stream:
         self._js = jetstream
         self._db = db
         self._log_id = log_id
-        self._pending: deque[tuple[int, asyncio.Future[Any]]] = deque()
+        self._inbox = client.new_inbox()
+        self._look = 0
+        self._sent = 0
+        self._acked = 0
+        self._doubt: str | None = None
+        self._answered = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Listen for acknowledgements. The library's own futures never time out and are slow."""
+        subscription = await self._client.subscribe(f"{self._inbox}.*.*", cb=self._on_ack)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(NatsError, OSError):
+                await subscription.unsubscribe()
 
     async def settle(self, *, kept: int, max_bytes: int) -> int:
         """Return the position up to which the stream is this log; make it anew where it is not.
@@ -173,15 +189,19 @@ class _Stream:
         Raises:
             nats.errors.Error, TimeoutError: NATS does not answer or has no room.
         """
-        if (position := await self._agrees()) is not None:
-            return position
-        await self._db.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-        try:
-            if (position := await self._agrees()) is not None:
-                return position
-            return await self._make(kept, max_bytes)
-        finally:
-            await self._db.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+        position = await self._agrees()
+        if position is None:
+            await self._db.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+            try:
+                position = await self._agrees()
+                if position is None:
+                    position = await self._make(kept, max_bytes)
+            finally:
+                await self._db.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+        self._look += 1
+        self._sent = self._acked = position
+        self._doubt = None
+        return position
 
     async def _agrees(self) -> int | None:
         """Return the stream's last sequence if everything up to it is this log, else None."""
@@ -224,40 +244,55 @@ class _Stream:
             nats.errors.Error: the connection is closed or its buffer is full.
         """
         for row in page:
-            if len(self._pending) >= WINDOW:
-                await self._acknowledged(WINDOW // 2)
+            if self._sent - self._acked >= WINDOW:
+                await self._acknowledged(row.position - WINDOW // 2)
             subject, headers = message(row, self._log_id)
-            future = await self._js.publish_async(
-                subject, row.state, wait_stall=ACK_S, stream=STREAM, headers=headers
-            )
-            self._pending.append((row.position, future))
+            reply = f"{self._inbox}.{self._look}.{row.position}"
+            await self._client.publish(subject, row.state, reply=reply, headers=headers)
+            self._sent = row.position
 
     async def flush(self) -> None:
         """Wait for all acknowledgements; raises as `publish` does."""
-        await self._acknowledged(len(self._pending))
+        await self._acknowledged(self._sent)
 
-    async def _acknowledged(self, count: int) -> None:
-        """Wait for the oldest `count` acknowledgements: the library itself never gives up."""
-        oldest = [self._pending[i] for i in range(count)]
-        if not oldest:
+    async def _acknowledged(self, position: int) -> None:
+        """Wait until all up to `position` is acknowledged."""
+        before = self._acked
+        while self._acked < position and self._doubt is None:
+            self._answered.clear()
+            if not await set_within(self._answered, ACK_S):
+                raise Doubt("no acknowledgement in time")
+        if self._doubt is not None:
+            raise Doubt(self._doubt)
+        published_total.inc(self._acked - before)
+
+    async def _on_ack(self, answer: Msg) -> None:
+        """Note one acknowledgement: it stands for all before it, as each names its predecessor."""
+        look, position = answer.subject.rsplit(".", 2)[1:]
+        if int(look) != self._look:
             return
-        futures = [future for _, future in oldest]
-        _, late = await asyncio.wait(futures, timeout=ACK_S)
-        if late:
-            raise Doubt("no acknowledgement in time")
-        for position, future in oldest:
-            if (error := future.exception()) is not None:
-                raise Doubt(f"position {position}: {error}")
-            ack = future.result()
-            if ack.seq != position or ack.stream != STREAM:
-                raise Doubt(f"position {position} became sequence {ack.seq}")
-            self._pending.popleft()
-        published_total.inc(count)
+        if answer.headers and "Status" in answer.headers:
+            self._doubt = f"nobody stores position {position}"
+        else:
+            ack = _decode_ack(answer.data)
+            if ack.error is not None:
+                self._doubt = f"position {position}: {ack.error.description}"
+            elif ack.stream != STREAM or ack.seq != int(position):
+                self._doubt = f"position {position} became sequence {ack.seq} of {ack.stream}"
+            else:
+                self._acked = max(self._acked, ack.seq)
+        self._answered.set()
 
-    def forget(self) -> None:
-        """Give up on what is unacknowledged, so that the library frees its place."""
-        while self._pending:
-            future = self._pending.popleft()[1]
-            if future.done():
-                future.cancelled() or future.exception()
-            future.cancel()
+
+class _AckError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    stream: str = ""
+    seq: int = 0
+    error: _AckError | None = None
+
+
+_decode_ack: Final = msgspec.json.Decoder(_Ack).decode

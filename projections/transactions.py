@@ -44,12 +44,16 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 
 def transactions(order: Order) -> list[Transaction]:
     """Return the movements of an order, newest first; strays and their refunds are not shown."""
+    return sorted(_movements(order), key=lambda t: t.created_at, reverse=True)
+
+
+def _movements(order: Order) -> list[Transaction]:
     found = [_authorization(order, attempt) for attempt in order.attempts]
     found.extend(_capture(order, capture) for capture in order.captures)
     found.extend(_refund(order, refund) for refund in order.refunds if refund.kind == "merchant")
-    found.extend(_voids(order))
+    if order.releases:
+        found.extend(_voids(order))
     found.extend(_dispute(order, dispute) for dispute in order.disputes)
-    found.sort(key=lambda t: t.created_at, reverse=True)
     return found
 
 
@@ -270,17 +274,19 @@ def changes(
     Compared is after every event, so that the positions do not depend on how events are batched.
     """
     orders: dict[str, Order] = {}
-    shown: dict[str, set[Transaction]] = {}
+    shown: dict[str, dict[str, Transaction]] = {}
     changed: Changed = {}
     for row in batch:
-        order = orders.get(row.stream_id) or before.get(row.stream_id)
-        if row.stream_id not in shown:
-            shown[row.stream_id] = set(transactions(order)) if order else set()
-        order = orders[row.stream_id] = fold_row(order, row)
-        now = set(transactions(order))
-        for movement in now - shown[row.stream_id]:
-            changed[order.id, movement.id] = (movement, row.position)
-        shown[row.stream_id] = now
+        stream_id = row.stream_id
+        order = orders.get(stream_id) or before.get(stream_id)
+        if stream_id not in shown:
+            shown[stream_id] = {t.id: t for t in _movements(order)} if order else {}
+        order = orders[stream_id] = fold_row(order, row)
+        earlier = shown[stream_id]
+        for movement in _movements(order):
+            if earlier.get(movement.id) != movement:
+                earlier[movement.id] = movement
+                changed[stream_id, movement.id] = (movement, row.position)
     return orders, changed
 
 
