@@ -138,10 +138,11 @@ class SagaWorker:
                 )
                 await stream.add_consumer(STREAM, config)
                 pull = await stream.pull_subscribe_bind(CONSUMER, STREAM)
-                while not stop.is_set():
-                    with contextlib.suppress(TimeoutError):
-                        if messages := await pull.fetch(100, timeout=5):
-                            self._poke.set()
-                            await messages[-1].ack()
+                with contextlib.suppress(TimeoutError):
+                    while messages := await pull.fetch(100, timeout=IDLE_S):
+                        self._poke.set()
+                        await messages[-1].ack()
+                # Silence may mean that the stream was made anew: the consumer is asked for again.
+                await pull.unsubscribe()
             except (Disconnected, NatsError, OSError):
                 await asyncio.sleep(IDLE_S)

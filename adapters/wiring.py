@@ -82,6 +82,7 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
                 for part in (store, vault, app.api_keys):
                     part.close()
                 await app.due.close()
+                app.sandbox.close()
 
 
 def _assembled(settings: Settings, pool: AsyncConnectionPool, bus: Bus) -> Application:

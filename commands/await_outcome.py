@@ -15,7 +15,7 @@ POLL_S: Final = 0.5
 
 def is_settled(order: Order) -> bool:
     """Tell whether nothing is under way that the caller would wait for."""
-    if order.ended:
+    if order.ended or order.quarantine:
         return True
     closing = order.cancel_requested or order.pending_capture is not None
     return order.status != "processing" and not closing

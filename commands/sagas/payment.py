@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 TRIES_MAX: Final = 5
 """Tries of one call before its outcome is called unknown in the log."""
 RETRY_CAP_S: Final = 60.0
+PENDING_CAP_S: Final = 3_600.0
 DOUBT_S: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 """Between lookups of an unknown outcome; then hourly for a day, then daily."""
 HOURLY_TRIES: Final = 30
@@ -96,6 +97,11 @@ class Act(msgspec.Struct, kw_only=True):
         """When to try the same call again: 1 s, 2 s, 4 s … with full jitter."""
         cap = min(RETRY_CAP_S, 2.0 ** (self.row.tries - 1))
         return Later(random.uniform(cap / 2, cap))  # noqa: S311 - jitter is no secret
+
+    @property
+    def pending(self) -> Later:
+        """When to look again at what the processor is still doing: 1 s, 2 s, 4 s … to an hour."""
+        return Later(min(PENDING_CAP_S, 2.0 ** min(self.row.tries - 1, 20)))
 
     @property
     def doubt(self) -> Later:
@@ -543,7 +549,7 @@ class PaymentSaga:
                 return act.doubt
             return await self._send_refund(act)
         if known.status == "pending":
-            return act.doubt
+            return act.pending
         del attempt
         return await self._observed(act, seen)
 
@@ -607,7 +613,7 @@ class PaymentSaga:
         if not isinstance(seen, Observed):
             return self._uncertain(act, operation, "lookup failed")
         if seen.status == "processing":
-            return act.doubt
+            return act.pending
         before = {"authorize": {"open"}, "capture": {"authorized"}, "void": {"authorized"}}
         undone = seen.status in before[operation]
         if operation == "capture":

@@ -1,0 +1,50 @@
+"""What `loop work` runs: relay, projectors, saga and housekeeping, in one process or spread."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from adapters.projector import Projector
+from adapters.relay import Relay
+from adapters.saga_worker import SagaWorker
+from adapters.wiring import Application
+from commands.sagas.payment import PaymentSaga
+from projections import PROJECTIONS
+
+Role = Callable[[Application, asyncio.Event], Awaitable[None]]
+
+
+async def _relay(app: Application, stop: asyncio.Event) -> None:
+    await Relay(app.settings.database_url, app.bus).run(stop)
+
+
+async def _projections(app: Application, stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for projection in PROJECTIONS.values():
+            projector = Projector(app.settings.database_url, app.bus, projection)
+            tasks.create_task(projector.run(stop))
+
+
+async def _saga(app: Application, stop: asyncio.Event) -> None:
+    settings = app.settings
+    saga = PaymentSaga(app.ports, worker=app.due.worker, call_limit_s=settings.call_limit_s)
+    worker = SagaWorker(
+        saga, app.ports.due, app.bus, settings.database_url, slots=settings.saga_slots
+    )
+    await worker.run(stop)
+
+
+ROLES: Final[dict[str, Role]] = {
+    "relay": _relay,
+    "projections": _projections,
+    "saga": _saga,
+}
+"""What `--only` can pick; a new role is one function and one line."""
+
+
+async def work(app: Application, stop: asyncio.Event, only: tuple[str, ...] = ()) -> None:
+    """Run the roles until `stop`; if one of them dies the others are cancelled and it is raised."""
+    async with asyncio.TaskGroup() as tasks:
+        for name, role in ROLES.items():
+            if not only or name in only:
+                tasks.create_task(role(app, stop), name=name)
