@@ -79,6 +79,10 @@ def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Js
     paths: dict[str, Json] = {}
     for method, path, operation in known:
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, shapes)
+    for _, path, operation in known:
+        if operation.gives:
+            answer = paths[path]["post"]["responses"][str(operation.status)]
+            answer["links"] = dict(_links(known, operation.gives))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -120,6 +124,14 @@ def codes_of(operation: Operation, *, has_path_parameter: bool) -> tuple[str, ..
     if "Idempotency-Key" in operation.headers:
         codes += _ONCE_CODES
     return tuple(dict.fromkeys([*codes, *operation.codes]))
+
+
+def _links(known: Iterable[tuple[str, str, Operation]], name: str) -> Iterator[tuple[str, Json]]:
+    """Yield what can be done next with the `id` of an answer."""
+    for _, path, operation in known:
+        if f"{{{name}}}" in path:
+            parameters = {name: "$response.body#/id"}
+            yield operation.id, {"operationId": operation.id, "parameters": parameters}
 
 
 class _Shapes:

@@ -28,6 +28,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         query: the struct of the query string, None where there is none.
         headers: request headers with a meaning of their own here.
         also: further answers by status that are no problems: their struct and example.
+        gives: the path parameter that its answer's `id` is good for, elsewhere.
         codes: the error codes that only this operation has, besides those of its kind.
     """
 
@@ -46,6 +47,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: type[msgspec.Struct] | None = None
     headers: tuple[HeaderName, ...] = ()
     also: dict[int, tuple[Any, Any]] = {}
+    gives: str | None = None
     codes: tuple[str, ...] = ()
 
 

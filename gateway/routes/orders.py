@@ -38,6 +38,7 @@ CREATE = Operation(
     body_required=True,
     body_example=examples.NEW_ORDER,
     headers=("Idempotency-Key",),
+    gives="order_id",
     codes=("external_id_exists",),
 )
 READ = Operation(
