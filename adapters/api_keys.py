@@ -1,15 +1,19 @@
 """API keys in Postgres: found by a keyed hash; what is cached is checked again at every commit."""
 
 import asyncio
+import logging
 import time
 from typing import Any, Final
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.coalesce import Coalesced
 from adapters.vault import MasterKeys
 from commands.ports import KeyRow
+
+log = logging.getLogger(__name__)
 
 CACHE_S: Final = 5.0
 """For how long a found key is not read again; appends and reads probe the row all the same."""
@@ -44,8 +48,10 @@ class PostgresApiKeys:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Serve until `close`."""
+        """Serve until `close`; what is still to be written about uses is written."""
         await self._rows.run()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def close(self) -> None:
         """Take nothing more."""
@@ -79,8 +85,11 @@ class PostgresApiKeys:
         task.add_done_callback(self._tasks.discard)
 
     async def _write_use(self, key_id: str) -> None:
-        async with self._pool.connection() as connection:
-            await connection.execute(_USED, (key_id,))
+        try:
+            async with self._pool.connection() as connection:
+                await connection.execute(_USED, (key_id,))
+        except psycopg.Error as error:
+            log.warning("last use of an API key was not written: %s", type(error).__name__)
 
 
 async def _load(connection: AsyncConnection[Any], asked: list[bytes]) -> dict[bytes, KeyRow | None]:

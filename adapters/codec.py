@@ -23,6 +23,13 @@ class CorruptEvent(Exception):
     """Stored bytes that do not fit their tag; the message names the stream and version."""
 
 
+class _Raw(msgspec.Struct, frozen=True):
+    """What the bytes of a row of an older shape hold."""
+
+    metadata: dict[str, Any]
+    data: dict[str, Any]
+
+
 class Stored(msgspec.Struct, frozen=True):
     """What the bytes of a row hold."""
 
@@ -37,6 +44,8 @@ UPCASTERS: Final[dict[str, Upcaster]] = {}
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Stored)
+_raw_decoder: Final = msgspec.json.Decoder(_Raw)
+_UPCASTS_MAX: Final = 100
 
 
 def encode(metadata: Metadata, data: AnyEvent) -> bytes:
@@ -51,17 +60,32 @@ def decode(tag: str, state: bytes) -> Stored:
         UnknownTag: no event of this version has the tag, and no upcaster takes it.
         msgspec.ValidationError: the bytes do not fit the tag.
     """
-    if tag in EVENT_TYPES:
-        return _decoder.decode(state)
+    kind = EVENT_TYPES.get(tag)
+    if kind is None:
+        return _upcast(tag, state)
+    stored = _decoder.decode(state)
+    if type(stored.data) is not kind:
+        raise msgspec.ValidationError(f"the bytes are those of a {tag_of(stored.data)}")
+    return stored
+
+
+def _upcast(tag: str, state: bytes) -> Stored:
     if tag not in UPCASTERS:
         raise UnknownTag(tag)
-    raw = msgspec.json.decode(state)
-    data = raw["data"]
-    while data["tag"] in UPCASTERS:
-        data = UPCASTERS[data["tag"]](data)
+    raw = _raw_decoder.decode(state)
+    data = raw.data
+    if data.get("tag") != tag:
+        raise msgspec.ValidationError(f"the bytes are those of a {data.get('tag')}")
+    for _ in range(_UPCASTS_MAX):
+        if data["tag"] not in UPCASTERS:
+            break
+        try:
+            data = UPCASTERS[data["tag"]](data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise msgspec.ValidationError(f"{data['tag']} has another shape: {error!r}") from error
     if data["tag"] not in EVENT_TYPES:
         raise UnknownTag(data["tag"])
-    return msgspec.convert({"metadata": raw["metadata"], "data": data}, Stored)
+    return msgspec.convert({"metadata": raw.metadata, "data": data}, Stored)
 
 
 def decode_row(

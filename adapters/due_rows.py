@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from adapters.migrations import OPTIONS
+from adapters.connect import borrowed, connect
 from commands.ports import DueRow
 
 LEASE_CLASS: Final = 716_031
@@ -26,24 +26,24 @@ _CLAIM: Final = """
                OR worker NOT IN (SELECT worker FROM alive))
         ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
-    UPDATE due SET tries = tries + 1, worker = %(worker)s,
+    UPDATE due SET tries = tries + 1, worker = %(worker)s, news = false,
                    lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
     FROM ready WHERE due.order_id = ready.order_id AND due.subject = ready.subject
     RETURNING due.order_id, due.subject, due.operation, due.tries
 """
 _AGAIN: Final = """
     UPDATE due SET worker = NULL, lease_until = NULL,
-                   due_at = CASE WHEN operation = %(operation)s
+                   due_at = CASE WHEN operation = %(operation)s AND NOT news
                             THEN clock_timestamp() + make_interval(secs => %(in_s)s)
                             ELSE due_at END
     WHERE order_id = %(order_id)s AND subject = %(subject)s AND worker = %(worker)s
 """
 _DROP: Final = """
     DELETE FROM due WHERE order_id = %(order_id)s AND subject = %(subject)s
-        AND operation = %(operation)s AND worker = %(worker)s
+        AND operation = %(operation)s AND worker = %(worker)s AND NOT news
 """
 _HINT: Final = """
-    UPDATE due SET due_at = clock_timestamp() WHERE order_id = %s AND subject = %s
+    UPDATE due SET due_at = clock_timestamp(), news = true WHERE order_id = %s AND subject = %s
 """
 _NEXT: Final = """
     SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM due
@@ -54,7 +54,7 @@ _NEXT: Final = """
 class PostgresDueRows:
     """The due rows as one worker sees them.
 
-    Enter it before the first claim: it holds the connection whose lock shows that we are alive.
+    It holds the connection whose lock shows that we are alive from its first claim on.
     """
 
     def __init__(self, database_url: str, pool: AsyncConnectionPool, *, lease_s: float) -> None:
@@ -65,17 +65,16 @@ class PostgresDueRows:
         self._entering = asyncio.Lock()
         self.worker = random.SystemRandom().randrange(1, 2**31)
 
-    async def _show_alive(self) -> None:
+    async def _shown_alive(self) -> AsyncConnection[Any]:
+        """Return the connection whose lock shows that we are alive."""
         async with self._entering:
-            if self._alive is not None and not self._alive.closed:
-                return
-            connection = await AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=5, options=OPTIONS
-            )
-            await connection.execute(
-                "SELECT pg_advisory_lock_shared(%s, %s)", [LEASE_CLASS, self.worker]
-            )
-            self._alive = connection
+            if self._alive is None or self._alive.closed:
+                connection = await connect(self._url, name="loop-due")
+                await connection.execute(
+                    "SELECT pg_advisory_lock_shared(%s, %s)", [LEASE_CLASS, self.worker]
+                )
+                self._alive = connection
+            return self._alive
 
     async def close(self) -> None:
         """Stop showing that we are alive: whatever we still hold is free for others."""
@@ -83,16 +82,21 @@ class PostgresDueRows:
             await self._alive.close()
 
     async def claim(self, *, limit: int) -> list[DueRow]:
-        """See `commands.ports.DueRows.claim`."""
-        await self._show_alive()
+        """See `commands.ports.DueRows.claim`.
+
+        Raises:
+            psycopg.OperationalError: the database is gone; leases that we hold may be taken by
+                others until the next claim that succeeds.
+        """
         arguments = {
             "class": LEASE_CLASS,
             "limit": limit,
             "worker": self.worker,
             "lease_s": self._lease_s,
         }
-        async with self._pool.connection() as connection:
-            rows = await (await connection.execute(_CLAIM, arguments)).fetchall()
+        # On that same connection: without its lock we must not hold leases.
+        connection = await self._shown_alive()
+        rows = await (await connection.execute(_CLAIM, arguments)).fetchall()
         return [
             DueRow(order_id=order_id, subject=subject, operation=operation, tries=tries)
             for order_id, subject, operation, tries in rows
@@ -104,18 +108,20 @@ class PostgresDueRows:
 
     async def drop(self, row: DueRow) -> None:
         """See `commands.ports.DueRows.drop`."""
-        await self._execute(_DROP, self._arguments(row))
+        if not await self._execute(_DROP, self._arguments(row)):
+            # Ours no more, or there is news: then it is due, and nobody holds it.
+            await self._execute(_AGAIN, self._arguments(row) | {"in_s": 0.0})
 
     async def hint(self, order_id: str, subject: str) -> None:
-        """See `commands.ports.DueRows.hint`."""
-        async with self._pool.connection() as connection:
+        """See `commands.ports.DueRows.hint`; raises Unavailable without a database."""
+        async with borrowed(self._pool) as connection:
             await connection.execute(_HINT, (order_id, subject))
             await connection.execute("NOTIFY loop_due")
 
     async def next_due_s(self) -> float | None:
         """See `commands.ports.DueRows.next_due_s`."""
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(_NEXT)).fetchone()
+        connection = await self._shown_alive()
+        row = await (await connection.execute(_NEXT)).fetchone()
         return None if row is None or row[0] is None else max(0.0, row[0])
 
     def _arguments(self, row: DueRow) -> dict[str, Any]:
@@ -126,6 +132,6 @@ class PostgresDueRows:
             "worker": self.worker,
         }
 
-    async def _execute(self, statement: str, arguments: dict[str, Any]) -> None:
+    async def _execute(self, statement: LiteralString, arguments: dict[str, Any]) -> int:
         async with self._pool.connection() as connection:
-            await connection.execute(statement, arguments)
+            return (await connection.execute(statement, arguments)).rowcount

@@ -9,6 +9,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.coalesce import Coalesced
 from adapters.codec import CorruptEvent, UnknownTag, decode_row
+from adapters.connect import borrowed
 from adapters.group_commit import GroupCommit, Refused
 from commands.ports import (
     AlreadyAnswered,
@@ -43,6 +44,8 @@ _CLAIMED: Final = (
     "SELECT kind, scope, value, owner FROM claims "
     "WHERE (kind, scope, value) IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]))"
 )
+_REFUSALS_MAX: Final = 8
+"""Refusals of one append whose reason had gone when it was read."""
 
 _Key = tuple[str, str]
 
@@ -73,7 +76,7 @@ class PostgresEventStore:
 
     async def append(self, append: Append) -> tuple[Recorded, ...]:
         """See `commands.ports.EventStore.append`."""
-        while True:
+        for _ in range(_REFUSALS_MAX):
             try:
                 return await self._writer.append(append)
             except Refused as refused:
@@ -90,6 +93,7 @@ class PostgresEventStore:
             else:
                 raise AssertionError(f"unknown reason {reason!r}")
             # What stood in the way has gone since (an expired key): the append may go in now.
+        raise Unavailable("overloaded", "What stands in the way comes and goes; try again.")
 
     async def load(
         self, stream_ids: Sequence[str], *, caller_key: str | None = None
@@ -113,8 +117,13 @@ class PostgresEventStore:
         return await self._answers.get((scope, key))
 
     async def read(self, after: int, limit: int) -> tuple[Recorded, ...]:
-        """See `commands.ports.EventStore.read`."""
-        async with self._pool.connection() as connection:
+        """See `commands.ports.EventStore.read`.
+
+        Raises:
+            UnknownTag, CorruptEvent: a row that this version cannot read.
+            Unavailable: `database_unavailable`.
+        """
+        async with borrowed(self._pool) as connection:
             cursor = await connection.execute(_PAGE, (after, limit), binary=True)
             return tuple(_recorded(row) for row in await cursor.fetchall())
 
@@ -125,7 +134,7 @@ class PostgresEventStore:
             [c.scope for c in claims],
             [c.value for c in claims],
         )
-        async with self._pool.connection() as connection:
+        async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(_CLAIMED, arguments)).fetchall()
         owners = {(row[0], row[1], row[2]): row[3] for row in rows}
         for claim in claims:

@@ -1,29 +1,23 @@
 """Group commit: all concurrent appends of a process go to Postgres in one call, one transaction."""
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 import psycopg
 from prometheus_client import Counter, Histogram
 from psycopg import AsyncConnection
 
-from adapters.codec import encode
-from adapters.migrations import OPTIONS
-from commands.ports import (
-    Append,
-    IdempotencyRecord,
-    KeyRevoked,
-    VersionTaken,
-)
-from domain.errors import Unavailable
-from domain.events import Recorded, tag_of
+from adapters.append_call import CALL, Pending, Refused, arguments, pending, settle
+from adapters.connect import connect
+from adapters.lost_appends import committed, wait_for_lost_call
+from commands.ports import Append
+from domain.errors import Rejected, Unavailable
+from domain.events import Recorded
+
+__all__ = ["EVENTS_MAX", "QUEUE_MAX", "GroupCommit", "Refused", "UnwritableAppend"]
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +25,14 @@ EVENTS_MAX: Final = 512
 """Events in one batch; more wait for the next."""
 QUEUE_MAX: Final = 8192
 """Appends that may wait; the next one is refused with 503."""
+PASSED_OVER_MAX: Final = 512
+"""Appends of busy streams that are passed over to fill one batch."""
 RECOVERY_TRIES_MAX: Final = 12
-STATEMENT_TIMEOUT_MS: Final = 15_000
+"""Look-ups after a lost acknowledgement, about 16 s."""
+LOST_MAX: Final = 5
+"""Times that one append may be lost before its caller is told that nothing is known."""
+_ROLLED_BACK: Final = {"40001", "40P01", "53100", "53200", "53400", "55P03", "57014"}
+"""Errors after which nothing was committed: no need to look (deadlock, disk full, timeout, …)."""
 
 APPENDED: Final = Counter("events_appended_total", "Events committed to the log")
 BATCH: Final = Histogram(
@@ -44,58 +44,9 @@ WAIT: Final = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
 )
 
-_CALL: Final = (
-    "SELECT cmd, outcome, first_position, at FROM append_events("
-    "%b, %b::int[], %b::text[], %b::bigint[], %b::text[], %b::bytea[], "
-    "%b::int[], %b::text[], %b::text[], %b::bytea[], %b::int[], %b::text[], %b::bigint[], "
-    "%b::text[], %b::int[], %b::text[], %b::text[], %b::text[], %b::text[], "
-    "%b::int[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::int[], "
-    "%b::int[], %b::text[], %b::int[], %b::text[], %b::text[], %b::text[], %b::bytea[], "
-    "%s::jsonb, %s::jsonb)"
-)
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('loop.events', 0))"
-_FIND_EVENTS: Final = (
-    "SELECT e.originator_id, e.originator_version, e.state, e.notification_id, e.recorded_at "
-    "FROM events e JOIN unnest(%s::text[], %s::bigint[]) AS k (id, version) "
-    "ON e.originator_id = k.id AND e.originator_version = k.version"
-)
-_FIND_ANSWERS: Final = (
-    "SELECT t.scope, t.key, t.fingerprint, t.stream_id, t.version FROM idempotency t "
-    "JOIN unnest(%s::text[], %s::text[]) AS k (scope, key) "
-    "ON t.scope = k.scope AND t.key = k.key"
-)
 
-
-class Refused(Exception):
-    """An append was refused for a reason whose details have to be read."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(slots=True)
-class _Pending:
-    """An append that waits, with its encoded events and what else may exist only once."""
-
-    append: Append
-    states: tuple[tuple[bytes, ...], ...]
-    keys: frozenset[tuple[str, ...]]
-    done: "asyncio.Future[tuple[Recorded, ...]]"
-    lost: int = 0
-
-    @property
-    def size(self) -> int:
-        return max(1, sum(len(write.events) for write in self.append.writes))
-
-
-def _unique_keys(append: Append) -> frozenset[tuple[str, ...]]:
-    """Return what two appends of one batch must not have in common."""
-    keys: set[tuple[str, ...]] = {("stream", write.stream_id) for write in append.writes}
-    keys.update(("claim", c.kind, c.scope, c.value) for c in append.claims)
-    if append.idempotency is not None:
-        keys.add(("idempotency", append.idempotency.scope, append.idempotency.key))
-    return frozenset(keys)
+class UnwritableAppend(Exception):
+    """The database refuses this append's rows, and would again: a bug of whoever built it."""
 
 
 class GroupCommit:
@@ -103,7 +54,7 @@ class GroupCommit:
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[Pending] = deque()
         self._wake = asyncio.Event()
         self._closing = False
         self._connection: AsyncConnection[Any] | None = None
@@ -113,104 +64,108 @@ class GroupCommit:
 
         Raises:
             Refused, VersionTaken, KeyRevoked: nothing of this append was written.
+            Rejected: `unstorable_value`, a text that Postgres cannot hold.
+            UnwritableAppend: it breaks a constraint that the checks do not know.
             Unavailable: `overloaded`, nothing was written; `database_unavailable`, not known.
         """
         if self._closing or len(self._queue) >= QUEUE_MAX:
             raise Unavailable("overloaded", "Too much is being written; try again.")
-        loop = asyncio.get_running_loop()
-        states = tuple(
-            tuple(encode(event.metadata, event.data) for event in write.events)
-            for write in append.writes
-        )
-        pending = _Pending(append, states, _unique_keys(append), loop.create_future())
-        self._queue.append(pending)
+        try:
+            waiting = pending(append)
+        except UnicodeEncodeError as error:
+            raise _unstorable() from error
+        self._queue.append(waiting)
         self._wake.set()
         with WAIT.time():
             # A caller that goes away does not take its append back: it is decided either way.
-            return await asyncio.shield(pending.done)
+            return await asyncio.shield(waiting.done)
 
     async def run(self) -> None:
-        """Write until `close`; everything that was queued by then is still written."""
-        while not (self._closing and not self._queue):
-            if not self._queue:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            batch = self._next_batch()
-            try:
-                await self._commit(batch)
-            except Exception as error:
-                log.exception("append batch failed", exc_info=error)
-                unavailable = Unavailable("database_unavailable", "The log cannot be written.")
-                _fail(batch, unavailable)
-        if self._connection is not None:
-            await self._connection.close()
+        """Write until `close`; everything that was queued by then is still written.
+
+        However it ends, nobody is left waiting.
+        """
+        batch: list[Pending] = []
+        try:
+            while not (self._closing and not self._queue):
+                if not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                batch = self._next_batch()
+                try:
+                    await self._commit(batch)
+                except Exception as error:
+                    log.exception("append batch failed", exc_info=error)
+                    self._fail(batch)
+                    await self._disconnect()
+        finally:
+            self._closing = True
+            self._fail([*batch, *self._queue])
+            self._queue.clear()
+            await self._disconnect()
 
     def close(self) -> None:
         """Take no more appends and let `run` end when the queue is empty."""
         self._closing = True
         self._wake.set()
 
-    def _next_batch(self) -> list[_Pending]:
+    def _next_batch(self) -> list[Pending]:
         """Take appends that do not touch each other, in order; the others wait for the next."""
-        batch: list[_Pending] = []
-        later: list[_Pending] = []
+        batch: list[Pending] = []
+        later: list[Pending] = []
         keys: set[tuple[str, ...]] = set()
         size = 0
-        while self._queue and size < EVENTS_MAX:
-            pending = self._queue.popleft()
-            if keys.isdisjoint(pending.keys):
-                batch.append(pending)
-                size += pending.size
+        while self._queue and size < EVENTS_MAX and len(later) < PASSED_OVER_MAX:
+            waiting = self._queue.popleft()
+            if keys.isdisjoint(waiting.keys):
+                batch.append(waiting)
+                size += max(1, waiting.events)
             else:
-                later.append(pending)
-            keys |= pending.keys
+                later.append(waiting)
+            keys |= waiting.keys
         self._queue.extendleft(reversed(later))
         return batch
 
-    async def _connect(self) -> AsyncConnection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                prepare_threshold=0,
-                connect_timeout=5,
-                options=f"{OPTIONS} -c statement_timeout={STATEMENT_TIMEOUT_MS}",
-            )
-        return self._connection
-
-    async def _commit(self, batch: list[_Pending]) -> None:
+    async def _commit(self, batch: list[Pending]) -> None:
+        connection = self._connection
         try:
-            connection = await self._connect()
-        except psycopg.OperationalError as error:
-            await self._recover(batch, error)
-            return
-        try:
-            cursor = await connection.execute(_CALL, _arguments(batch))
+            if connection is None or connection.closed:
+                connection = self._connection = await connect(self._url, name="loop-append")
+            cursor = await connection.execute(CALL, arguments(batch))
             rows = await cursor.fetchall()
-        except psycopg.errors.DataError as error:
-            await self._bisect(batch, error)
+            # What was lost and then refused may stand in its own way: it was late, not lost.
+            refused = [batch[n] for n, outcome, *_ in rows if outcome != "ok" and batch[n].lost]
+            found = await committed(connection, refused) if refused else {}
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if error.sqlstate in _ROLLED_BACK:
+                raise
             await self._recover(batch, error)
+        except (psycopg.DatabaseError, ValueError) as error:
+            await self._bisect(batch, error)
         else:
             BATCH.observe(len(batch))
-            for command, outcome, position, at in rows:
-                _settle(batch[command], outcome, position, at)
+            for n, outcome, position, at in rows:
+                if outcome == "ok" or _told(batch[n], found):
+                    APPENDED.inc(batch[n].events)
+                settle(batch[n], outcome, position, at)
 
-    async def _bisect(self, batch: list[_Pending], error: psycopg.Error) -> None:
-        """One append holds data that Postgres cannot take: find it, write the others."""
-        if len(batch) == 1:
-            _fail(batch, error)
-            return
-        half = len(batch) // 2
-        await self._commit(batch[:half])
-        await self._commit(batch[half:])
+    async def _bisect(self, batch: list[Pending], error: Exception) -> None:
+        """One append holds what Postgres does not take: find it, write the others."""
+        if len(batch) > 1:
+            half = len(batch) // 2
+            await self._commit(batch[:half])
+            await self._commit(batch[half:])
+        elif isinstance(error, psycopg.DataError | UnicodeEncodeError):
+            batch[0].fail(_unstorable())
+        elif isinstance(error, psycopg.IntegrityError | psycopg.ProgrammingError | ValueError):
+            log.error("an append cannot be written", exc_info=error)
+            batch[0].fail(UnwritableAppend(type(error).__name__))
+        else:
+            raise error
 
-    async def _recover(self, batch: list[_Pending], error: Exception) -> None:
-        """The outcome is unknown: look, and queue again only what is proven not to be there.
-
-        The lock is taken first: while the old backend still lives, it may yet commit.
-        """
+    async def _recover(self, batch: list[Pending], error: Exception) -> None:
+        """The outcome is unknown: look, and queue again only what is proven not to be there."""
         log.warning("append outcome unknown, looking it up: %s", type(error).__name__)
         for attempt in range(RECOVERY_TRIES_MAX):
             try:
@@ -219,172 +174,44 @@ class GroupCommit:
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 await asyncio.sleep(min(2.0, 0.05 * 2**attempt))
         else:
-            _fail(batch, Unavailable("database_unavailable", "The log cannot be reached."))
+            # Those in the queue would wait as long, one batch after the other.
+            self._fail([*batch, *self._queue])
+            self._queue.clear()
             return
-        for pending in reversed(batch):
-            rows = found.get(id(pending))
-            pending.lost += 1
-            if rows is not None:
-                if not pending.done.done():
-                    pending.done.set_result(rows)
-            elif pending.lost >= RECOVERY_TRIES_MAX:
-                _fail([pending], Unavailable("database_unavailable", "The log cannot be written."))
+        for waiting in reversed(batch):
+            waiting.lost += 1
+            if _told(waiting, found):
+                APPENDED.inc(waiting.events)
+            elif waiting.lost >= LOST_MAX:
+                self._fail([waiting])
             else:
-                self._queue.appendleft(pending)
+                self._queue.appendleft(waiting)
 
-    async def _look_up(self, batch: list[_Pending]) -> dict[int, tuple[Recorded, ...]]:
+    async def _look_up(self, batch: list[Pending]) -> dict[int, tuple[Recorded, ...]]:
+        await self._disconnect()
+        self._connection = await connect(self._url, name="loop-append")
+        await wait_for_lost_call(self._connection)
+        return await committed(self._connection, batch)
+
+    async def _disconnect(self) -> None:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-        connection = await self._connect()
-        writes = [write for pending in batch for write in pending.append.writes]
-        wanted = [
-            (write.stream_id, write.expected_version + n + 1)
-            for write in writes
-            for n in range(len(write.events))
-        ]
-        answers = [p.append.idempotency for p in batch if p.append.idempotency]
-        async with connection.transaction():
-            await connection.execute(_LOCK)
-            ids, versions = [w[0] for w in wanted], [w[1] for w in wanted]
-            cursor = await connection.execute(_FIND_EVENTS, (ids, versions))
-            rows = {(r[0], r[1]): (bytes(r[2]), r[3], r[4]) for r in await cursor.fetchall()}
-            scopes, keys = [a.scope for a in answers], [a.key for a in answers]
-            cursor = await connection.execute(_FIND_ANSWERS, (scopes, keys))
-            known = {
-                (r[0], r[1], bytes(r[2]), r[3], r[4]) for r in await cursor.fetchall()
-            }  # fmt: skip
-        found = {id(p): _found(p, rows, known) for p in batch}
-        return {key: value for key, value in found.items() if value is not None}
+
+    @staticmethod
+    def _fail(batch: Iterable[Pending]) -> None:
+        for waiting in batch:
+            waiting.fail(Unavailable("database_unavailable", "The log cannot be written."))
 
 
-def _found(
-    pending: _Pending, rows: dict[Any, tuple[bytes, int, datetime]], known: set[tuple[Any, ...]]
-) -> tuple[Recorded, ...] | None:
-    """Return the rows of an append that was committed, None when it was not.
-
-    Every event has an id of its own in its bytes, so equal bytes are this append's.
-    """
-    recorded: list[Recorded] = []
-    for write, states in zip(pending.append.writes, pending.states, strict=True):
-        for n, (event, state) in enumerate(zip(write.events, states, strict=True)):
-            version = write.expected_version + n + 1
-            row = rows.get((write.stream_id, version))
-            if row is None or row[0] != state:
-                return None
-            recorded.append(
-                Recorded(
-                    stream_id=write.stream_id,
-                    version=version,
-                    position=row[1],
-                    recorded_at=row[2],
-                    metadata=event.metadata,
-                    data=event.data,
-                )
-            )
-    record = pending.append.idempotency
-    if not recorded and record is not None and _record_key(record) not in known:
-        return None
-    return tuple(recorded)
+def _told(waiting: Pending, found: dict[int, tuple[Recorded, ...]]) -> bool:
+    """Tell the caller of a lost append that it is in the log after all, if it is."""
+    rows = found.get(id(waiting))
+    if rows is None:
+        return False
+    waiting.succeed(rows)
+    return True
 
 
-def _record_key(record: IdempotencyRecord) -> tuple[Any, ...]:
-    return (record.scope, record.key, record.fingerprint, record.stream_id, record.version)
-
-
-def _settle(pending: _Pending, outcome: str, position: int | None, at: datetime) -> None:
-    """Tell one caller how its append ended."""
-    if pending.done.done():
-        return
-    match outcome:
-        case "ok":
-            rows = _recorded(pending.append, position or 0, at)
-            APPENDED.inc(len(rows))
-            pending.done.set_result(rows)
-        case "version_taken":
-            pending.done.set_exception(VersionTaken("another append was first"))
-        case "key_revoked":
-            pending.done.set_exception(KeyRevoked("the API key does not work any more"))
-        case _:
-            pending.done.set_exception(Refused(outcome))
-
-
-def _recorded(append: Append, position: int, at: datetime) -> tuple[Recorded, ...]:
-    rows: list[Recorded] = []
-    for write in append.writes:
-        for n, event in enumerate(write.events):
-            rows.append(
-                Recorded(
-                    stream_id=write.stream_id,
-                    version=write.expected_version + n + 1,
-                    position=position + len(rows),
-                    recorded_at=at,
-                    metadata=event.metadata,
-                    data=event.data,
-                )
-            )
-    return tuple(rows)
-
-
-def _fail(batch: Iterable[_Pending], error: Exception) -> None:
-    for pending in batch:
-        if not pending.done.done():
-            pending.done.set_exception(error)
-
-
-def _columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Turn rows into columns."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * width
-
-
-def _arguments(batch: list[_Pending]) -> list[Any]:
-    """Return the arguments of `append_events`: one array per column."""
-    events: list[tuple[Any, ...]] = []
-    records: list[tuple[Any, ...]] = []
-    claims: list[tuple[Any, ...]] = []
-    due: list[tuple[Any, ...]] = []
-    callers: list[tuple[Any, ...]] = []
-    data_keys: list[tuple[Any, ...]] = []
-    issued: list[dict[str, Any]] = []
-    revoked: list[dict[str, Any]] = []
-    for n, pending in enumerate(batch):
-        a = pending.append
-        for write, states in zip(a.writes, pending.states, strict=True):
-            version = write.expected_version
-            for event, state in zip(write.events, states, strict=True):
-                version += 1
-                events.append((n, write.stream_id, version, tag_of(event.data), state))
-        if (r := a.idempotency) is not None:
-            head = (n, r.scope, r.key, r.fingerprint)
-            records.append((*head, r.status, r.stream_id, r.version, r.subject))
-        claims.extend((n, c.kind, c.scope, c.value, c.owner) for c in a.claims)
-        due.extend((n, d.order_id, d.subject, d.operation, d.at, a.worker) for d in a.due)
-        if a.caller_key is not None:
-            callers.append((n, a.caller_key))
-        data_keys.extend((n, k.key_id, k.subject, k.merchant_id, k.wrapped) for k in a.data_keys)
-        issued.extend(_issued(n, a))
-        revoked.extend({"cmd": n, "key_id": key_id} for key_id in a.revoked_keys)
-    return [
-        len(batch),
-        *_columns(events, 5),
-        *_columns(records, 8),
-        *_columns(claims, 5),
-        *_columns(due, 6),
-        *_columns(callers, 2),
-        *_columns(data_keys, 5),
-        json.dumps(issued) if issued else None,
-        json.dumps(revoked) if revoked else None,
-    ]
-
-
-def _issued(n: int, append: Append) -> list[dict[str, Any]]:
-    rows = [msgspec.structs.asdict(row) for row in append.key_rows]
-    return [
-        row
-        | {
-            "cmd": n,
-            "key_hash": row["key_hash"].hex(),
-            "expires_at": row["expires_at"].isoformat() if row["expires_at"] else None,
-        }
-        for row in rows
-    ]
+def _unstorable() -> Rejected:
+    return Rejected("unstorable_value", "The request has a character that cannot be stored.")

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.coalesce import Coalesced
+from adapters.connect import borrowed
 from commands.ports import DataKeyRow
 from commands.processor import Credentials
 from domain.metadata import Mode, Sealed
@@ -35,13 +36,17 @@ _GET: Final = "SELECT box FROM secrets WHERE merchant_id = %s AND owner = %s AND
 
 
 class MasterKeyError(Exception):
-    """`LOOP_MASTER_KEYS` is not a list of `id:hex` pairs with 32-byte keys, or lacks an id."""
+    """`LOOP_MASTER_KEYS` is not a list of `id:hex` pairs with 32-byte keys, or does not open a box.
+
+    Then an id is missing, or its key is another one, or the box was altered or moved.
+    """
 
 
 class MasterKeys:
     """The keys that wrap all others; the first one wraps, all of them open.
 
-    Written as `id:64 hex digits`, several separated by commas.
+    Written as `id:64 hex digits`, several separated by commas, the oldest last. The oldest key also
+    makes the hashes under which API keys and customers are found, so it must stay.
     """
 
     def __init__(self, text: str) -> None:
@@ -53,8 +58,10 @@ class MasterKeys:
                 key = bytes.fromhex(digits)
             except ValueError:
                 key = b""
-            if not key_id.isalnum() or len(key) != _KEY_BYTES:
+            if not (key_id.isascii() and key_id.isalnum()) or len(key) != _KEY_BYTES:
                 raise MasterKeyError("LOOP_MASTER_KEYS must be id:64-hex-digits, comma separated")
+            if key_id in self._ciphers:
+                raise MasterKeyError("LOOP_MASTER_KEYS has two keys of one id")
             self._ciphers[key_id] = AESGCM(key)
             self._hash_key = key
         self._first = next(iter(self._ciphers))
@@ -70,8 +77,8 @@ class MasterKeys:
         """Open what `wrap` sealed for the same place.
 
         Raises:
-            MasterKeyError: the master key that sealed it is not configured.
-            cryptography.exceptions.InvalidTag: the bytes or the place are not what was sealed.
+            MasterKeyError: the key that sealed it is not configured, or bytes or place are not
+                what was sealed.
         """
         key_id, _, box = wrapped.partition(b":")
         cipher = self._ciphers.get(key_id.decode("ascii", "replace"))
@@ -90,7 +97,10 @@ def _seal(cipher: AESGCM, plain: bytes, bound_to: str) -> bytes:
 
 
 def _open(cipher: AESGCM, box: bytes, bound_to: str) -> bytes:
-    return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], bound_to.encode())
+    try:
+        return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], bound_to.encode())
+    except (InvalidTag, ValueError) as error:  # ValueError: too short to be a box
+        raise MasterKeyError("a box was altered or moved, or its key is another one") from error
 
 
 class PostgresVault:
@@ -155,7 +165,12 @@ class PostgresVault:
         return self._master.unwrap(wrapped, f"data_key:{merchant_id}:{key_id}")
 
     async def open(self, sealed: Sequence[Sealed]) -> list[bytes | None]:
-        """See `commands.ports.Vault.open`."""
+        """See `commands.ports.Vault.open`.
+
+        Raises:
+            MasterKeyError: a box or its key does not open.
+            Unavailable: `database_unavailable`.
+        """
         ids = list(dict.fromkeys(box.key for box in sealed))
         rows = await asyncio.gather(*(self._by_id.get(key_id) for key_id in ids))
         ciphers = {
@@ -171,19 +186,16 @@ class PostgresVault:
     async def put_secret(self, owner: str, field: str, value: bytes, *, merchant_id: str) -> None:
         """See `commands.ports.Vault.put_secret`."""
         box = self._master.wrap(value, f"secret:{merchant_id}:{owner}:{field}")
-        async with self._pool.connection() as connection:
+        async with borrowed(self._pool) as connection:
             await connection.execute(_PUT, (merchant_id, owner, field, box))
 
     async def get_secret(self, owner: str, field: str, *, merchant_id: str) -> bytes | None:
         """See `commands.ports.Vault.get_secret`."""
-        async with self._pool.connection() as connection:
+        async with borrowed(self._pool) as connection:
             row = await (await connection.execute(_GET, (merchant_id, owner, field))).fetchone()
         if row is None:
             return None
-        try:
-            return self._master.unwrap(bytes(row[0]), f"secret:{merchant_id}:{owner}:{field}")
-        except InvalidTag as error:
-            raise MasterKeyError("a secret was altered or moved") from error
+        return self._master.unwrap(bytes(row[0]), f"secret:{merchant_id}:{owner}:{field}")
 
     async def credentials(
         self, merchant_id: str, mode: Mode, processor: str, version: int

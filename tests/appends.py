@@ -1,7 +1,7 @@
 """Appends as the commands make them, and the parts of the store started and ended around a test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -85,3 +85,12 @@ def record(stream_id: str, key: str, *, version: int = 1, body: bytes = b"body")
         stream_id=stream_id,
         version=version,
     )
+
+
+async def ticks_until(condition: Callable[[], object], ticks_max: int = 10_000) -> None:
+    """Let the event loop turn until the condition holds, and not one turn longer."""
+    for _ in range(ticks_max):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the condition did not come to hold")
