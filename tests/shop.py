@@ -26,14 +26,24 @@ class Shop:
     app: Application
     caller: Caller
 
-    async def order(self, token: str | None = "sbx_approve", **fields: object) -> Order:  # noqa: S107
+    async def order(
+        self,
+        token: str | None = "sbx_approve",
+        *,
+        wait_s: float = 10,
+        **fields: object,  # noqa: S107 - a test token
+    ) -> Order:
         """Create an order and pay it with a token, waiting for the outcome."""
         request = NewOrder(**({"amount_minor": 1000, "currency": "USD"} | fields))  # type: ignore[arg-type]
         done = await create_order(self.app.ports, self.caller, request, None)
         paid = await pay_order(
-            self.app.ports, self.caller, done.order.id, PayOrder(token=token), None, wait_s=10
+            self.app.ports, self.caller, done.order.id, PayOrder(token=token), None, wait_s=wait_s
         )
         return paid.order
+
+    async def read(self, order_id: str) -> Order:
+        """Return the order as its stream says now."""
+        return await load_order(self.app.ports, self.caller, order_id)
 
     async def until(self, order_id: str, settled: Callable[[Order], bool]) -> Order:
         """Return the order once the condition holds; fail after the deadline."""
