@@ -1,8 +1,8 @@
 """What `loop work` runs: relay, projectors, saga and housekeeping, in one process or spread."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from adapters.projector import Projector
 from adapters.relay import Relay
@@ -11,7 +11,7 @@ from adapters.wiring import Application
 from commands.sagas.payment import PaymentSaga
 from projections import PROJECTIONS
 
-Role = Callable[[Application, asyncio.Event], Awaitable[None]]
+Role = Callable[[Application, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 async def _relay(app: Application, stop: asyncio.Event) -> None:

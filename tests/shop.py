@@ -28,10 +28,10 @@ class Shop:
 
     async def order(
         self,
-        token: str | None = "sbx_approve",
+        token: str | None = "sbx_approve",  # noqa: S107 - a test token
         *,
         wait_s: float = 10,
-        **fields: object,  # noqa: S107 - a test token
+        **fields: object,
     ) -> Order:
         """Create an order and pay it with a token, waiting for the outcome."""
         request = NewOrder(**({"amount_minor": 1000, "currency": "USD"} | fields))  # type: ignore[arg-type]
