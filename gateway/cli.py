@@ -8,6 +8,7 @@ from typing_extensions import override
 
 VERBS: Final = {
     "up": "gateway.verbs.up:up",
+    "demo": "gateway.verbs.demo:demo",
     "serve": "gateway.verbs.serve:serve",
     "work": "gateway.verbs.work:work",
     "migrate": "gateway.verbs.migrate:migrate",

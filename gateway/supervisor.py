@@ -188,12 +188,16 @@ class Supervisor:
 
 
 def start_loop(
-    arguments: tuple[str, ...], environment: Mapping[str, str], output: int
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    output: int,
+    *,
+    death_signal: signal.Signals = signal.SIGKILL,
 ) -> "subprocess.Popen[bytes]":
-    """Start `loop …` with our Python; it is killed when we die. Only for the main thread."""
+    """Start `loop …` with our Python; it gets the signal when we die. Only for the main thread."""
     return spawn(
         [sys.executable, "-P", "-m", "gateway.cli", *arguments],
-        death_signal=signal.SIGKILL,
+        death_signal=death_signal,
         output=output,
         cwd=Path.cwd(),
         env={**os.environ, **environment},

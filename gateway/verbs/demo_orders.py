@@ -1,0 +1,243 @@
+"""The orders that `loop demo` plays: a table of names, steps over HTTP, and how each must end."""
+
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the steps."""
+
+
+class Ask(Step, frozen=True, kw_only=True):
+    """`POST /v1/orders/{id}/{verb}`.
+
+    Attributes:
+        answers: the HTTP status that must come.
+        code: the error's code that must come with a refusal.
+        becomes: the order's status to wait for afterwards, None goes on at once.
+    """
+
+    verb: Literal["pay", "confirm", "capture", "cancel", "refund"]
+    body: dict[str, Any] = {}
+    answers: int = 200
+    code: str | None = None
+    becomes: str | None = None
+
+
+class Customer(Step, frozen=True, kw_only=True):
+    """The customer presses a button on the bank's page; `becomes` as in `Ask`."""
+
+    presses: Literal["approve", "fail"]
+    becomes: str | None = None
+
+
+class SameOrderAgain(Step, frozen=True, kw_only=True):
+    """The creation again under the same `Idempotency-Key`: the same order answers."""
+
+
+class SameExternalIdAgain(Step, frozen=True, kw_only=True):
+    """A second order with the same `externalId` is refused and names the first."""
+
+
+class PayTwiceAtOnce(Step, frozen=True, kw_only=True):
+    """Two pays at the same moment: one is taken, the other is refused."""
+
+    token: str
+
+
+AnyStep: TypeAlias = Ask | Customer | SameOrderAgain | SameExternalIdAgain | PayTwiceAtOnce
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One order from its creation to its end.
+
+    Attributes:
+        amount: minor units.
+        ends: the status at the end.
+        captured: minor units; None is all of a paid order and nothing of another.
+        failure: the code that a failed order shows.
+        crashes: kills the worker on its way, so it is played when the others have ended.
+    """
+
+    name: str
+    steps: tuple[AnyStep, ...]
+    ends: str
+    amount: int = 4999
+    currency: str = "USD"
+    manual: bool = False
+    captured: int | None = None
+    refunded: int = 0
+    failure: str | None = None
+    crashes: bool = False
+
+    @property
+    def captured_minor(self) -> int:
+        """Minor units that must be captured at the end."""
+        if self.captured is not None:
+            return self.captured
+        paid = self.ends in {"captured", "partially_refunded", "refunded"}
+        return self.amount if paid else 0
+
+
+def pay(token: str, becomes: str | None = None) -> Ask:
+    """Return the step that pays with a test token of the sandbox."""
+    method = {"type": "card", "token": token}
+    return Ask(verb="pay", body={"paymentMethod": method}, becomes=becomes)
+
+
+def _capture(amount: int, *, final: bool = True) -> Ask:
+    return Ask(verb="capture", body={"amount": amount, "final": final})
+
+
+def _refund(amount: int, becomes: str) -> Ask:
+    return Ask(verb="refund", body={"amount": amount}, answers=201, becomes=becomes)
+
+
+def _refused(verb: Literal["capture", "refund"], amount: int, code: str) -> Ask:
+    return Ask(verb=verb, body={"amount": amount}, answers=422, code=code)
+
+
+_PAID: Final = pay("sbx_approve", "captured")
+_HELD: Final = pay("sbx_approve", "authorized")
+_CHALLENGED: Final = pay("sbx_challenge", "requires_action")
+_CARD: Final = {"paymentMethod": {"type": "card", "token": "4242424242424242"}}
+
+SCENARIOS: Final = (
+    Scenario(name="Card approved", steps=(_PAID,), ends="captured"),
+    Scenario(
+        name="Yen: no minor units", steps=(_PAID,), amount=5000, currency="JPY", ends="captured"
+    ),
+    Scenario(
+        name="Dinar: three of them", steps=(_PAID,), amount=12_345, currency="KWD", ends="captured"
+    ),
+    Scenario(name="Rupees", steps=(_PAID,), amount=149_900, currency="INR", ends="captured"),
+    Scenario(name="The bank takes its time", steps=(pay("sbx_pending"),), ends="captured"),
+    Scenario(
+        name="Declined: insufficient funds",
+        steps=(pay("sbx_decline_insufficient_funds"),),
+        ends="failed",
+        failure="insufficient_funds",
+    ),
+    Scenario(
+        name="Declined: lost card",
+        steps=(pay("sbx_decline_lost_card"),),
+        ends="failed",
+        failure="lost_card",
+    ),
+    Scenario(
+        name="Declined: expired card",
+        steps=(pay("sbx_decline_expired_card"),),
+        ends="failed",
+        failure="expired_card",
+    ),
+    Scenario(
+        name="Declined: no such token",
+        steps=(pay("sbx_nonsense"),),
+        ends="failed",
+        failure="invalid_token",
+    ),
+    Scenario(
+        name="3-D Secure completed",
+        steps=(_CHALLENGED, Customer(presses="approve"), Ask(verb="confirm")),
+        ends="captured",
+    ),
+    Scenario(
+        name="3-D Secure, browser closed after it",
+        steps=(_CHALLENGED, Customer(presses="approve")),
+        ends="captured",
+    ),
+    Scenario(
+        name="3-D Secure failed",
+        steps=(_CHALLENGED, Customer(presses="fail")),
+        ends="failed",
+        failure="authentication_failed",
+    ),
+    Scenario(
+        name="Captured by hand", steps=(_HELD, Ask(verb="capture")), manual=True, ends="captured"
+    ),
+    Scenario(
+        name="Captured in part, rest released",
+        steps=(_HELD, _capture(3000)),
+        manual=True,
+        ends="captured",
+        captured=3000,
+    ),
+    Scenario(
+        name="Capture above the hold refused",
+        steps=(_HELD, _refused("capture", 5000, "capture_exceeds_authorization"), _capture(4999)),
+        manual=True,
+        ends="captured",
+    ),
+    Scenario(name="Cancelled before payment", steps=(Ask(verb="cancel"),), ends="cancelled"),
+    Scenario(
+        name="Cancelled while held: voided",
+        steps=(_HELD, Ask(verb="cancel", body={"reason": "out of stock"})),
+        manual=True,
+        ends="cancelled",
+    ),
+    Scenario(
+        name="Cancelled during 3-D Secure",
+        steps=(_CHALLENGED, Ask(verb="cancel")),
+        ends="cancelled",
+    ),
+    Scenario(
+        name="Refunded in full",
+        steps=(_PAID, _refund(4999, "refunded")),
+        ends="refunded",
+        refunded=4999,
+    ),
+    Scenario(
+        name="Refunded twice in part",
+        steps=(_PAID, _refund(1500, "partially_refunded"), _refund(999, "partially_refunded")),
+        ends="partially_refunded",
+        refunded=2499,
+    ),
+    Scenario(
+        name="Refund above captured refused",
+        steps=(_PAID, _refused("refund", 5000, "refund_exceeds_captured")),
+        ends="captured",
+    ),
+    Scenario(name="Same Idempotency-Key twice", steps=(SameOrderAgain(), _PAID), ends="captured"),
+    Scenario(name="Same externalId twice", steps=(SameExternalIdAgain(), _PAID), ends="captured"),
+    Scenario(
+        name="Customer clicks pay twice",
+        steps=(PayTwiceAtOnce(token="sbx_approve"),),  # noqa: S106 - a test token
+        ends="captured",
+    ),
+    Scenario(
+        name="Card number refused, then a token",
+        steps=(Ask(verb="pay", body=_CARD, answers=400, code="card_data_refused"), _PAID),
+        ends="captured",
+    ),
+    Scenario(
+        name="Bank unreachable at first", steps=(pay("sbx_unavailable_once"),), ends="captured"
+    ),
+    Scenario(
+        name="Bank holds, then says error 500", steps=(pay("sbx_error_after"),), ends="captured"
+    ),
+    Scenario(
+        name="Bank holds, then never answers", steps=(pay("sbx_hang_after"),), ends="captured"
+    ),
+    Scenario(
+        name="Bank captures, then never answers",
+        steps=(pay("sbx_capture_hang_after"),),
+        ends="captured",
+    ),
+    Scenario(
+        name="Bank refunds, answer lost",
+        steps=(pay("sbx_refund_error_after", "captured"), _refund(4999, "refunded")),
+        ends="refunded",
+        refunded=4999,
+    ),
+    Scenario(
+        name="Worker killed after the bank held",
+        steps=(pay("sbx_die_after"),),
+        ends="captured",
+        crashes=True,
+    ),
+)
+"""Every path of a payment; a new one is one entry."""
+
+SHOWN: Final = ("Bank holds, then never answers", "Captured in part, rest released")
+"""The orders whose histories are shown at the end."""
