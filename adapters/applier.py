@@ -6,13 +6,12 @@ stream is parked, any other projection stops in front of the event.
 
 from collections.abc import Sequence
 
-import psycopg
 import structlog
 from prometheus_client import Counter, Gauge
 
 from adapters import log as events
 from adapters.log import Connection, Row
-from adapters.read_models import decoded, describe, park
+from adapters.read_models import blames_events, decoded, describe, park
 from projections.base import Projection
 
 stopped = Gauge("projection_stopped", "Whether an event cannot be applied", ["projection"])
@@ -51,15 +50,17 @@ class Applier:
         Raises:
             Overtaken: the rows do not follow, or the bus brought another log's.
             Stopped: the first row cannot be applied and nothing can be parked.
-            psycopg.OperationalError: the database has a problem; nothing was written.
+            psycopg.Error: the database has a problem; nothing was written.
         """
         assert [row.position for row in rows] == [*range(rows[0].position, rows[-1].position + 1)]
         try:
             async with self._db.transaction():
                 position = await self._apply(rows, source)
-        except (psycopg.OperationalError, Overtaken):
+        except Overtaken:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a fold or the database may refuse
+        except Exception as error:
+            if not blames_events(error):
+                raise
             cause = describe(error)
             log.warning("batch_refused", projection=self._projection.name, cause=cause)
             position = await self._commit_apart(rows, source)
@@ -129,9 +130,9 @@ class Applier:
             async with self._db.transaction():
                 batch = [decoded(row) for row in rows]
                 await self._projection.apply(self._db, self._n, batch)
-        except psycopg.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - as in _commit
+        except Exception as error:
+            if not blames_events(error):
+                raise
             return error
         return None
 

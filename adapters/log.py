@@ -85,3 +85,11 @@ async def log_id(connection: Connection) -> str:
     row = await cursor.fetchone()
     assert row is not None, "the migrations name the log"
     return str(row[0])
+
+
+async def try_lock(connection: Connection, name: str) -> bool:
+    """Take the lease of that name unless another session has it; it ends with the connection."""
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)
+    )
+    return await cursor.fetchone() == (True,)

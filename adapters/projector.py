@@ -83,18 +83,10 @@ class Projector:
             await db.execute("SET synchronous_commit = off")
             n = self._version or await read_models.generation(db, self._projection)
             assert n is not None, "install made the tables"
-            if not await self._lease(db, n):
+            if not await events.try_lock(db, f"loop.projector {self._projection.name} {n}"):
                 return
             await read_models.retry(db, self._projection, n)
             await _Run(self, db, n).follow(stop)
-
-    async def _lease(self, db: Connection, n: int) -> bool:
-        """Take the lease, which ends with the connection."""
-        cursor = await db.execute(
-            "SELECT pg_try_advisory_lock(hashtextextended('loop.projector ' || %s, 0))",
-            (f"{self._projection.name} {n}",),
-        )
-        return await cursor.fetchone() == (True,)
 
     @contextlib.asynccontextmanager
     async def feed(self, n: int, log_id: str, position: int) -> AsyncIterator[Feed | None]:

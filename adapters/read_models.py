@@ -143,6 +143,13 @@ async def status(db: Connection) -> list[Status]:
         return await cursor.fetchall()
 
 
+def blames_events(error: Exception) -> bool:
+    """Tell whether an error is about what was applied, and not about the database's health."""
+    if isinstance(error, psycopg.Error):
+        return isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+    return not isinstance(error, OSError | TimeoutError | MemoryError)
+
+
 def describe(error: Exception) -> str:
     """Return an error as it may be stored: its kind and the first line, without values of rows."""
     if isinstance(error, psycopg.Error):
@@ -182,40 +189,39 @@ async def retry(
     db: Connection, projection: Projection, n: int, *, streams: Sequence[str] | None = None
 ) -> list[Retried]:
     """Do what `retry_parked` does, on a connection that is there already."""
-    done: list[Retried] = []
     key = (projection.name, n)
-    async with db.transaction():
-        cursor = await db.execute(
-            "SELECT position FROM projection_positions WHERE name = %s AND version = %s FOR UPDATE",
-            key,
-        )
-        found = await cursor.fetchone()
-        assert found is not None, "a generation has a position"
-        cursor = await db.execute(
-            "SELECT stream_id FROM parked WHERE projection = %s AND version = %s ORDER BY 1", key
-        )
-        for (stream_id,) in await cursor.fetchall():
-            if streams is None or stream_id in streams:
-                done.append(await _take_up(db, projection, n, stream_id, int(found[0])))
-    return done
+    cursor = await db.execute(
+        "SELECT stream_id FROM parked WHERE projection = %s AND version = %s ORDER BY 1", key
+    )
+    parked = [stream_id for (stream_id,) in await cursor.fetchall()]
+    return [
+        await _take_up(db, projection, n, stream_id)
+        for stream_id in parked
+        if streams is None or stream_id in streams
+    ]
 
 
-async def _take_up(
-    db: Connection, projection: Projection, n: int, stream_id: str, position: int
-) -> Retried:
-    """Fold one stream anew up to the projection's position."""
+async def _take_up(db: Connection, projection: Projection, n: int, stream_id: str) -> Retried:
+    """Fold one stream anew up to the projection's position, which is locked meanwhile."""
     try:
         async with db.transaction():
-            rows = await _stream(db, stream_id, position)
+            cursor = await db.execute(
+                "SELECT position FROM projection_positions WHERE name = %s AND version = %s"
+                " FOR UPDATE",
+                (projection.name, n),
+            )
+            found = await cursor.fetchone()
+            assert found is not None, "a generation has a position"
+            rows = await _stream(db, stream_id, int(found[0]))
             await projection.forget(db, n, stream_id)
             await projection.apply(db, n, rows)
             await db.execute(
                 "DELETE FROM parked WHERE projection = %s AND version = %s AND stream_id = %s",
                 (projection.name, n, stream_id),
             )
-    except psycopg.OperationalError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a stream's fold may raise
+    except Exception as error:
+        if not blames_events(error):
+            raise
         return Retried(stream_id=stream_id, error=describe(error))
     return Retried(stream_id=stream_id, error=None)
 

@@ -41,6 +41,9 @@ WINDOW: Final = 512
 
 ACK_S: Final = 5.0
 POLL_S: Final = 0.5
+LEASE_S: Final = 2.0
+"""How often a relay that does not hold the lease asks for it."""
+
 LOOK_S: Final = 5.0
 """How often an idle relay looks whether the stream is still there."""
 
@@ -67,15 +70,30 @@ _TROUBLE: Final = (Doubt, Disconnected, NatsError, psycopg.Error, OSError, Timeo
 
 
 class Relay:
-    """Publishes the log of one database; see the module."""
+    """Publishes the log of one database; see the module.
+
+    Args:
+        database_url: where the log is.
+        bus: where it goes.
+        kept: how many of the last events a stream that is made anew gets.
+        max_bytes: size limit of a stream that is made anew.
+        lease: work only while no other relay does; saves work, nothing depends on it.
+    """
 
     def __init__(
-        self, database_url: str, bus: Bus, *, kept: int = KEPT, max_bytes: int = MAX_BYTES
+        self,
+        database_url: str,
+        bus: Bus,
+        *,
+        kept: int = KEPT,
+        max_bytes: int = MAX_BYTES,
+        lease: bool = True,
     ) -> None:
         self._url = database_url
         self._bus = bus
         self._kept = kept
         self._max_bytes = max_bytes
+        self._lease = lease
         self._poke = asyncio.Event()
         self._failures = 0
 
@@ -85,7 +103,8 @@ class Relay:
         try:
             while not stop.is_set():
                 try:
-                    await self._session(stop)
+                    if not await self._session(stop):
+                        await set_within(stop, LEASE_S)
                 except _TROUBLE as error:
                     await self._back_off(error, stop)
         finally:
@@ -104,16 +123,19 @@ class Relay:
         self._failures = min(self._failures + 1, 10)
         await set_within(stop, pause_s)
 
-    async def _session(self, stop: asyncio.Event) -> None:
-        """Work with one pair of connections until something is in doubt."""
+    async def _session(self, stop: asyncio.Event) -> bool:
+        """Work with one pair of connections until something is in doubt; False without a lease."""
         client = await self._bus.client()
         async with self._listening(), await events.connect(self._url, "loop-relay") as db:
+            if self._lease and not await events.try_lock(db, "loop.relay"):
+                return False
             jetstream = client.jetstream(timeout=2)
             stream = _Stream(client, jetstream, db, await events.log_id(db))
             async with stream.opened():
                 while not stop.is_set():
                     position = await stream.settle(kept=self._kept, max_bytes=self._max_bytes)
                     await self._follow(db, stream, position, stop)
+        return True
 
     async def _follow(
         self, db: Connection, stream: "_Stream", position: int, stop: asyncio.Event

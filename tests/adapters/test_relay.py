@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 
 from adapters.embedded.nats import EmbeddedNats
 from adapters.nats import EVENT_ID, LOG_ID, STREAM, Bus, event_id, stream_config
-from adapters.relay import Relay
+from adapters.relay import Relay, doubts_total
 from domain import events as e
 from tests.history import History, created, life
 from tests.waiting import running, until
@@ -99,7 +99,7 @@ async def test_two_relays_at_once_publish_each_event_once(
     database_url: str, nats_url: str, history: History, js: JetStreamContext, bus: Bus
 ) -> None:
     async with Bus(nats_url, name="test-relay-2") as second:
-        async with running(Relay(database_url, bus), Relay(database_url, second)):
+        async with running(*[Relay(database_url, b, lease=False) for b in (bus, second)]):
             for _ in range(40):
                 history.append([fact for _ in range(5) for fact in life()])
                 await asyncio.sleep(0)
@@ -143,6 +143,53 @@ async def test_a_database_that_lost_its_tail_and_went_on_gets_a_new_stream(
     history.append([("ord_other", created()), *life()])
     async with running(Relay(database_url, bus)):
         await reaches(js, 13)
+    await assert_stream_is_log(js, history)
+
+
+async def test_a_second_relay_takes_over_when_the_first_loses_its_connection(
+    database_url: str, nats_url: str, history: History, js: JetStreamContext, bus: Bus
+) -> None:
+    async with Bus(nats_url, name="test-relay-2") as second:
+        async with running(*[Relay(database_url, b) for b in (bus, second)]):
+            history.append(life())
+            await reaches(js, 7)
+            history.db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'loop-relay' AND datname = current_database()"
+            )
+            history.append(life())
+            await reaches(js, 14)
+        await assert_stream_is_log(js, history)
+
+
+async def test_a_relay_waits_where_there_is_no_room_and_goes_on_when_there_is(
+    database_url: str, history: History, js: JetStreamContext, bus: Bus
+) -> None:
+    history.append(life())
+    relay = Relay(database_url, bus, max_bytes=2**50)
+    refused = doubts_total.labels(cause="ServerError")
+    before = refused._value.get()
+    async with running(relay):
+        await until(lambda: refused._value.get() >= before + 2)
+        assert await last_seq(js) == -1
+        relay._max_bytes = 2**20
+        await reaches(js, 7)
+    await assert_stream_is_log(js, history)
+
+
+async def test_a_stream_that_was_deleted_while_nothing_happens_comes_back(
+    database_url: str,
+    history: History,
+    js: JetStreamContext,
+    bus: Bus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.relay.LOOK_S", 0.5)
+    history.append(life())
+    async with running(Relay(database_url, bus)):
+        await reaches(js, 7)
+        await js.delete_stream(STREAM)
+        await reaches(js, 7)
     await assert_stream_is_log(js, history)
 
 
