@@ -95,15 +95,16 @@ def in_words(data: e.AnyEvent) -> str:  # noqa: C901, PLR0912 - one case per eve
         case e.OrderCreated():
             return f"{data.amount}, captured {_how(data)}{_as(data.external_id)}"
         case e.OrderRouted():
-            why = f"rule {data.decision.rule}, policy {data.decision.policy_version}"
+            policy = data.decision.policy_version
+            rule = f"rule {data.decision.rule}{f' of policy {policy}' if policy else ''}"
             token = f" with {data.token}" if data.token else ""
-            return f"attempt {data.number}: {data.amount} at {data.processor}{token} ({why})"
+            return f"attempt {data.number} at {data.processor}{token}, by {rule}"
         case e.ProcessorReferenced():
             return f"{data.processor} knows it as {data.reference}"
         case e.OrderChallenged():
             return f"customer has to act ({data.kind}) until {data.deadline:%H:%M:%S}"
         case e.OrderAuthorized():
-            return f"{data.amount} held at {data.processor}, payment {data.payment_id}"
+            return f"{data.amount} held at {data.processor} as {data.payment_id}"
         case e.OrderDeclined():
             return f"{data.processor} said no: {data.code} ({data.retry_class}), next: {data.next}"
         case e.OutcomeUnknown():

@@ -46,11 +46,15 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     keep: bool
     news: list[str]
 
-    def how_to_have_it(self) -> str:
-        """Return what has to run for the next things to try, nothing when it runs."""
-        if not self.ours or self.keep:
-            return ""
-        return "first: loop demo --keep" if self.temporary else f"first: loop up --data {self.data}"
+    @property
+    def gone_soon(self) -> bool:
+        """Whether nothing of it is left when the demo ends."""
+        return self.ours and self.temporary and not self.keep
+
+    @property
+    def first(self) -> str:
+        """What has to run for the next things to try, empty when it runs."""
+        return f"after loop up --data {self.data}" if self.ours and not self.keep else ""
 
 
 @click.command(

@@ -32,6 +32,12 @@ class Customer(Step, frozen=True, kw_only=True):
     becomes: str | None = None
 
 
+class Captured(Step, frozen=True, kw_only=True):
+    """Wait until so many minor units are captured."""
+
+    minor: int
+
+
 class SameOrderAgain(Step, frozen=True, kw_only=True):
     """The creation again under the same `Idempotency-Key`: the same order answers."""
 
@@ -46,7 +52,9 @@ class PayTwiceAtOnce(Step, frozen=True, kw_only=True):
     token: str
 
 
-AnyStep: TypeAlias = Ask | Customer | SameOrderAgain | SameExternalIdAgain | PayTwiceAtOnce
+AnyStep: TypeAlias = (
+    Ask | Customer | Captured | SameOrderAgain | SameExternalIdAgain | PayTwiceAtOnce
+)
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +106,13 @@ def _refused(verb: Literal["capture", "refund"], amount: int, code: str) -> Ask:
     return Ask(verb=verb, body={"amount": amount}, answers=422, code=code)
 
 
+def _declined(why: str, token: str, code: str, amount: int) -> Scenario:
+    steps = (pay(token),)
+    return Scenario(
+        name=f"Declined: {why}", steps=steps, amount=amount, ends="failed", failure=code
+    )
+
+
 _PAID: Final = pay("sbx_approve", "captured")
 _HELD: Final = pay("sbx_approve", "authorized")
 _CHALLENGED: Final = pay("sbx_challenge", "requires_action")
@@ -109,59 +124,72 @@ SCENARIOS: Final = (
         name="Yen: no minor units", steps=(_PAID,), amount=5000, currency="JPY", ends="captured"
     ),
     Scenario(
-        name="Dinar: three of them", steps=(_PAID,), amount=12_345, currency="KWD", ends="captured"
+        name="Dinar: three decimals", steps=(_PAID,), amount=12_345, currency="KWD", ends="captured"
     ),
     Scenario(name="Rupees", steps=(_PAID,), amount=149_900, currency="INR", ends="captured"),
-    Scenario(name="The bank takes its time", steps=(pay("sbx_pending"),), ends="captured"),
     Scenario(
-        name="Declined: insufficient funds",
-        steps=(pay("sbx_decline_insufficient_funds"),),
-        ends="failed",
-        failure="insufficient_funds",
+        name="The bank takes its time",
+        steps=(pay("sbx_pending"),),
+        amount=89_000,
+        currency="EUR",
+        ends="captured",
     ),
-    Scenario(
-        name="Declined: lost card",
-        steps=(pay("sbx_decline_lost_card"),),
-        ends="failed",
-        failure="lost_card",
+    _declined(
+        "insufficient funds", "sbx_decline_insufficient_funds", "insufficient_funds", 129_900
     ),
+    _declined("lost card", "sbx_decline_lost_card", "lost_card", 1999),
+    _declined("expired card", "sbx_decline_expired_card", "expired_card", 750),
+    _declined("no such token", "sbx_nonsense", "invalid_token", 2500),
     Scenario(
-        name="Declined: expired card",
-        steps=(pay("sbx_decline_expired_card"),),
+        name="Bank unreachable, nothing was sent",
+        steps=(pay("sbx_unavailable_once"),),
+        amount=3150,
         ends="failed",
-        failure="expired_card",
-    ),
-    Scenario(
-        name="Declined: no such token",
-        steps=(pay("sbx_nonsense"),),
-        ends="failed",
-        failure="invalid_token",
+        failure="processor_unavailable",
     ),
     Scenario(
         name="3-D Secure completed",
         steps=(_CHALLENGED, Customer(presses="approve"), Ask(verb="confirm")),
+        amount=24_900,
+        currency="EUR",
         ends="captured",
     ),
     Scenario(
-        name="3-D Secure, browser closed after it",
+        name="3-D Secure, then the browser closed",
         steps=(_CHALLENGED, Customer(presses="approve")),
+        amount=17_500,
+        currency="EUR",
         ends="captured",
     ),
     Scenario(
         name="3-D Secure failed",
         steps=(_CHALLENGED, Customer(presses="fail")),
+        amount=9900,
+        currency="GBP",
         ends="failed",
         failure="authentication_failed",
     ),
     Scenario(
-        name="Captured by hand", steps=(_HELD, Ask(verb="capture")), manual=True, ends="captured"
-    ),
-    Scenario(
-        name="Captured in part, rest released",
-        steps=(_HELD, _capture(3000)),
+        name="Captured by hand",
+        steps=(_HELD, Ask(verb="capture")),
+        amount=64_000,
         manual=True,
         ends="captured",
-        captured=3000,
+    ),
+    Scenario(
+        name="Captured in part, the rest released",
+        steps=(_HELD, _capture(6000)),
+        amount=10_000,
+        manual=True,
+        ends="captured",
+        captured=6000,
+    ),
+    Scenario(
+        name="Captured in two parts",
+        steps=(_HELD, _capture(4000, final=False), Captured(minor=4000), _capture(6000)),
+        amount=10_000,
+        manual=True,
+        ends="captured",
     ),
     Scenario(
         name="Capture above the hold refused",
@@ -169,23 +197,29 @@ SCENARIOS: Final = (
         manual=True,
         ends="captured",
     ),
-    Scenario(name="Cancelled before payment", steps=(Ask(verb="cancel"),), ends="cancelled"),
+    Scenario(
+        name="Cancelled before payment", steps=(Ask(verb="cancel"),), amount=1200, ends="cancelled"
+    ),
     Scenario(
         name="Cancelled while held: voided",
         steps=(_HELD, Ask(verb="cancel", body={"reason": "out of stock"})),
+        amount=7500,
         manual=True,
         ends="cancelled",
     ),
     Scenario(
         name="Cancelled during 3-D Secure",
         steps=(_CHALLENGED, Ask(verb="cancel")),
+        amount=31_000,
+        currency="EUR",
         ends="cancelled",
     ),
     Scenario(
         name="Refunded in full",
-        steps=(_PAID, _refund(4999, "refunded")),
+        steps=(_PAID, _refund(5995, "refunded")),
+        amount=5995,
         ends="refunded",
-        refunded=4999,
+        refunded=5995,
     ),
     Scenario(
         name="Refunded twice in part",
@@ -194,15 +228,26 @@ SCENARIOS: Final = (
         refunded=2499,
     ),
     Scenario(
-        name="Refund above captured refused",
+        name="Refund above the captured refused",
         steps=(_PAID, _refused("refund", 5000, "refund_exceeds_captured")),
         ends="captured",
     ),
-    Scenario(name="Same Idempotency-Key twice", steps=(SameOrderAgain(), _PAID), ends="captured"),
-    Scenario(name="Same externalId twice", steps=(SameExternalIdAgain(), _PAID), ends="captured"),
+    Scenario(
+        name="Same Idempotency-Key twice: one order",
+        steps=(SameOrderAgain(), _PAID),
+        amount=2000,
+        ends="captured",
+    ),
+    Scenario(
+        name="Same externalId twice: refused",
+        steps=(SameExternalIdAgain(), _PAID),
+        amount=2000,
+        ends="captured",
+    ),
     Scenario(
         name="Customer clicks pay twice",
         steps=(PayTwiceAtOnce(token="sbx_approve"),),  # noqa: S106 - a test token
+        amount=8800,
         ends="captured",
     ),
     Scenario(
@@ -211,33 +256,48 @@ SCENARIOS: Final = (
         ends="captured",
     ),
     Scenario(
-        name="Bank unreachable at first", steps=(pay("sbx_unavailable_once"),), ends="captured"
+        name="Bank holds, then says error 500",
+        steps=(pay("sbx_error_after"),),
+        amount=45_000,
+        ends="captured",
     ),
     Scenario(
-        name="Bank holds, then says error 500", steps=(pay("sbx_error_after"),), ends="captured"
-    ),
-    Scenario(
-        name="Bank holds, then never answers", steps=(pay("sbx_hang_after"),), ends="captured"
+        name="Bank holds, then never answers",
+        steps=(pay("sbx_hang_after"),),
+        amount=23_450,
+        ends="captured",
     ),
     Scenario(
         name="Bank captures, then never answers",
         steps=(pay("sbx_capture_hang_after"),),
+        amount=12_000,
         ends="captured",
     ),
     Scenario(
-        name="Bank refunds, answer lost",
-        steps=(pay("sbx_refund_error_after", "captured"), _refund(4999, "refunded")),
+        name="Bank refunds, its answer is lost",
+        steps=(pay("sbx_refund_error_after", "captured"), _refund(3499, "refunded")),
+        amount=3499,
         ends="refunded",
-        refunded=4999,
+        refunded=3499,
     ),
     Scenario(
         name="Worker killed after the bank held",
         steps=(pay("sbx_die_after"),),
+        amount=99_999,
         ends="captured",
         crashes=True,
     ),
 )
 """Every path of a payment; a new one is one entry."""
 
-SHOWN: Final = ("Bank holds, then never answers", "Captured in part, rest released")
-"""The orders whose histories are shown at the end."""
+SHOWN: Final = {
+    "Bank holds, then never answers": (
+        "The bank held the money and hung. Loop did not ask again: it looked the payment up, found "
+        "the hold, and captured once."
+    ),
+    "Worker killed after the bank held": (
+        "SIGKILL between the bank's effect and its answer. The intent was in the log, so the next "
+        "worker found the hold and went on."
+    ),
+}
+"""The orders whose histories are shown at the end, and what to see in them."""

@@ -11,6 +11,7 @@ import msgspec
 from gateway.verbs.demo_orders import (
     AnyStep,
     Ask,
+    Captured,
     Customer,
     PayTwiceAtOnce,
     SameExternalIdAgain,
@@ -97,7 +98,7 @@ class Player:
         body = {
             "amount": scenario.amount,
             "currency": scenario.currency,
-            "externalId": f"demo-{uuid4()}",
+            "externalId": f"demo-{uuid4().hex[:8]}",
             "customerEmail": "ada@example.com",
             "description": scenario.name,
             "captureMethod": "manual" if scenario.manual else "automatic",
@@ -133,6 +134,8 @@ class Player:
                 if pressed.is_error:
                     raise Unexpected(f"the bank's page answered {pressed.status_code}")
                 await self._until(played, step.becomes)
+            case Captured():
+                await self._until_captured(played, step.minor)
             case PayTwiceAtOnce():
                 played.doing = "pay, twice"
                 path = f"/v1/orders/{played.order['id']}/pay"
@@ -157,6 +160,14 @@ class Player:
             if time.monotonic() > deadline:
                 raise Unexpected(f"still {now} after {END_S:.0f} s, expected {status}")
             await asyncio.sleep(LOOK_S)
+
+    async def _until_captured(self, played: Played, minor: int) -> None:
+        deadline = time.monotonic() + END_S
+        while played.order["amountCaptured"] != minor:
+            if time.monotonic() > deadline:
+                raise Unexpected(f"captured {played.order['amountCaptured']}, expected {minor}")
+            await asyncio.sleep(LOOK_S)
+            await self._read(played)
 
     async def _settled(self, played: Played) -> str:
         """Wait for amounts that follow the status; return what still differs then."""

@@ -45,6 +45,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         read_rows: what the read model shows of each.
         read_model_differs: orders whose row is not the fold of their stream.
         bank_differs: orders of which the bank took or gave back another amount.
+        bank: what the bank's books say was captured and refunded of each, in minor units.
         violations: what the bank's books call impossible, in words.
         events: rows of the whole log.
     """
@@ -53,6 +54,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     read_rows: dict[str, ReadRow]
     read_model_differs: tuple[str, ...]
     bank_differs: tuple[str, ...]
+    bank: dict[str, tuple[int, int]]
     violations: tuple[str, ...]
     events: int
 
@@ -75,6 +77,7 @@ async def prove(app: "Application", order_ids: Sequence[str]) -> Proof:
     states = {row[0]: decode_state(row[1]) for row in found}
     rows = {row[0]: _read_row(row[2:]) for row in found}
     books = await asyncio.to_thread(app.sandbox.bank.books)
+    bank = {order_id: _at_bank(books, order_id) for order_id in order_ids}
     return Proof(
         histories=histories,
         read_rows=rows,
@@ -83,7 +86,8 @@ async def prove(app: "Application", order_ids: Sequence[str]) -> Proof:
             for order_id, order in folded.items()
             if states.get(order_id) != order or rows.get(order_id) != row_of(order)
         ),
-        bank_differs=tuple(o.id for o in folded.values() if not _agrees(books, o)),
+        bank_differs=tuple(o.id for o in folded.values() if bank[o.id] != taken(o)),
+        bank=bank,
         violations=tuple(f"{v.kind} of {v.order_id}" for v in books.violations),
         events=head,
     )
@@ -123,8 +127,12 @@ def row_of(order: Order) -> ReadRow:
     )
 
 
-def _agrees(books: "Books", order: Order) -> bool:
-    """Whether the bank took and gave back what the log says; an order it never saw has nothing."""
-    book = books.orders.get(order.id)
-    theirs = (book.captured, book.refunded) if book else (0, 0)
-    return theirs == (order.amount_captured, order.amount_refunded)
+def _at_bank(books: "Books", order_id: str) -> tuple[int, int]:
+    """Return what the bank took and gave back; an order that it never saw has nothing."""
+    book = books.orders.get(order_id)
+    return (book.captured, book.refunded) if book else (0, 0)
+
+
+def taken(order: Order) -> tuple[int, int]:
+    """Return what the log says was captured and refunded, in minor units."""
+    return order.amount_captured, order.amount_refunded

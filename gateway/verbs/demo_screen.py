@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +14,7 @@ from domain.money import Money
 from domain.order.evolve import fold
 from gateway.verbs.demo_orders import SHOWN
 from gateway.verbs.demo_play import Played, Rush
-from gateway.verbs.demo_proof import Proof, row_of
+from gateway.verbs.demo_proof import Proof, row_of, taken
 from gateway.verbs.screen import history_table, status_text
 from replay.history import moments
 
@@ -23,6 +22,16 @@ if TYPE_CHECKING:
     from gateway.verbs.demo import Stage
 
 _RIGHT: Final = {"#", "AMOUNT", "CAPTURED", "REFUNDED", "TRIES"}
+_WIDTHS: Final = {
+    "#": 2,
+    "ORDER": 37,
+    "STATUS": 18,
+    "AMOUNT": 11,
+    "CAPTURED": 11,
+    "REFUNDED": 10,
+    "": 18,
+}
+"""So that nothing moves while the orders do."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +53,12 @@ def orders_table(orders: Sequence[Played]) -> Table:
     """Return all orders as they are now."""
     table = Table(box=None, header_style="bold dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("#", "ORDER", "AMOUNT", "STATUS", "CAPTURED", "REFUNDED", "TRIES", ""):
-        table.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=True)
+        table.add_column(
+            name,
+            justify="right" if name in _RIGHT else "left",
+            no_wrap=True,
+            min_width=_WIDTHS.get(name),
+        )
     for number, played in enumerate(orders, 1):
         table.add_row(Text(str(number), style="dim"), *_cells(played))
     return table
@@ -77,36 +91,52 @@ def _verdict(played: Played) -> Text:
     if played.ok:
         return Text("✓", style="bold green")
     if played.differs:
-        return Text(f"✗ {played.differs}", style="bold red")
+        return Text("✗ see below", style="bold red")
     return Text(f"… {played.doing}", style="blue")
 
 
 def show(console: Console, outcome: Outcome, stage: "Stage") -> None:
     """Print what is left on the screen at the end."""
     console.print(orders_table(outcome.orders))
-    for name in SHOWN:
-        played = next(p for p in outcome.orders if p.scenario.name == name)
-        if played.order:
+    for played in outcome.orders:
+        if played.differs:
+            line = f"✗ {played.scenario.name} ({played.order.get('id')}): {played.differs}"
+            console.print(Text(line, style="red"))
+    for played in outcome.orders:
+        if played.scenario.name in SHOWN and played.order:
             console.print()
             console.print(_story(played, outcome.proof))
     console.print()
     console.print(_proof_lines(outcome))
     console.print()
-    console.print(_next(outcome, stage))
+    for line in _next(outcome, stage):
+        console.print(line, soft_wrap=True)
 
 
 def _story(played: Played, proof: Proof) -> RenderableType:
-    """Return one order's history from the log, with the read model's row under it."""
-    order_id = played.order["id"]
+    """Return one order's history from the log, and what the two other accounts say."""
+    order_id, name = played.order["id"], played.scenario.name
     rows = proof.histories[order_id]
     order = fold(rows)
     assert order is not None, "it was created over HTTP"
-    heading = Rule(f"[bold]{played.scenario.name}[/]  {order_id}", align="left", style="dim")
-    equal = proof.read_rows.get(order_id) == row_of(order)
-    sign = "[bold green]=[/] equal" if equal else "[bold red]≠ DIFFERENT[/]"
-    line = f"[dim]fold of the log[/]   {_in_line(row_of(order))}\n"
-    line += f"[dim]read model[/]        {_in_line(proof.read_rows.get(order_id))}   {sign}"
-    return Group(heading, history_table(moments(rows), wide=False), Text.from_markup(line))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_row(Text("fold of the log", style="dim"), _in_line(row_of(order)), "")
+    read = proof.read_rows.get(order_id)
+    grid.add_row(Text("read model", style="dim"), _in_line(read), _equal(read == row_of(order)))
+    captured, refunded = (Money(n, order.amount.currency) for n in proof.bank[order_id])
+    said = f"captured {captured}  refunded {refunded}"
+    equal = _equal(proof.bank[order_id] == taken(order))
+    grid.add_row(Text("the bank's books", style="dim"), said, equal)
+    return Group(
+        Rule(f"[bold]{name}[/]  {order_id}", align="left", style="dim"),
+        Text(SHOWN[name], style="italic"),
+        history_table(moments(rows)),
+        grid,
+    )
+
+
+def _equal(equal: bool) -> Text:  # noqa: FBT001 - it is the question
+    return Text("= equal", style="green") if equal else Text("≠ DIFFERENT", style="bold red")
 
 
 def _in_line(row: Any) -> str:
@@ -122,32 +152,32 @@ def _in_line(row: Any) -> str:
 def _proof_lines(outcome: Outcome) -> Table:
     """Return the verdicts and the figures."""
     proof, rush = outcome.proof, outcome.rush
+    scripted, many, compared = len(outcome.orders), len(rush.order_ids), len(proof.histories)
+    rate = f"{many / rush.seconds:.0f} orders/s created, paid and captured"
     right = sum(p.ok for p in outcome.orders)
-    wrong = (proof.read_model_differs, proof.bank_differs, proof.violations)
-    many, rate = len(rush.order_ids), len(rush.order_ids) / rush.seconds
-    median, late = quantiles_ms(outcome.latencies_s)
-    said = (
-        (len(outcome.orders) - right, "surprises", f"in {len(outcome.orders)} scripted orders"),
-        (rush.failed, "failures", f"in {many} more at once, {rate:.0f}/s created, paid, captured"),
-        (len(wrong[0]), "differences", "between the read model and the fold of the log"),
-        (len(wrong[1]), "differences", "between the log and the bank's books: each taken once"),
-        (len(wrong[2]), "violations", "of the bank's own rules"),
-    )
+    alike = compared - len(proof.read_model_differs)
     table = Table.grid(padding=(0, 2, 0, 0))
-    for count, what, where in said:
-        table.add_row(*_said(count, what, where))
-    for bad in (text for texts in wrong for text in texts):
+    table.add_row(*_said(right, scripted, "orders of the script ended as expected"))
+    table.add_row(*_said(many - rush.failed, many, f"more orders at once were captured: {rate}"))
+    table.add_row(*_said(alike, compared, "rows of the read model equal the fold of the log"))
+    agreed = "orders are in the bank's own books as in the log: captured and refunded exactly once"
+    table.add_row(*_said(compared - len(proof.bank_differs), compared, agreed))
+    table.add_row(*_said(0, len(proof.violations), "violations of the bank's own rules"))
+    for bad in (*proof.read_model_differs, *proof.bank_differs, *proof.violations):
         table.add_row("", "", Text(bad, style="red"))
-    figures = f"in the log after {outcome.seconds:.0f} s; "
-    figures += f"create and read over HTTP: median {median:.0f} ms, 99 % within {late:.0f} ms"
-    table.add_row("", Text(f"{proof.events} events", style="bold"), figures)
+    median, late = quantiles_ms(outcome.latencies_s)
+    figures = f"events in the log after {outcome.seconds:.0f} s; "
+    figures += f"HTTP create and read: median {median:.0f} ms, 99 % within {late:.0f} ms"
+    table.add_row("", Text(f"{proof.events}", style="bold"), figures)
     return table
 
 
-def _said(count: int, what: str, where: str) -> tuple[Text, Text, Text]:
-    sign = Text("✗", style="bold red") if count else Text("✓", style="bold green")
-    figure = Text(f"{count or 'no'} {what}", style="bold red" if count else "bold")
-    return sign, figure, Text(where)
+def _said(count: int, of: int, words: str) -> tuple[Text, Text, Text]:
+    """Return a line of the proof; `count` must be `of`."""
+    good = count == of
+    sign = Text("✓", style="bold green") if good else Text("✗", style="bold red")
+    figure = f"{count} of {of}" if of and count else "no" if good else str(of)
+    return sign, Text(figure, style="bold" if good else "bold red"), Text(words)
 
 
 def quantiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
@@ -156,20 +186,27 @@ def quantiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
     return cuts[49] * 1000, cuts[98] * 1000
 
 
-def _next(outcome: Outcome, stage: "Stage") -> Panel:
-    """Return what to try now."""
-    order_id = next(p.order["id"] for p in outcome.orders if p.scenario.name == SHOWN[0])
-    header = f"-H 'X-API-Key: {stage.api_key}'"
-    body = """-H 'Content-Type: application/json' -d '{"amount": 4999, "currency": "USD"}'"""
-    lines = [
-        f"curl -s {stage.url}/v1/orders/{order_id} {header}",
-        f"curl -s {stage.url}/v1/orders {header} \\\n     {body}",
-        f"loop replay order {order_id} --data {stage.data}",
-        f"{stage.url}/schema",
-    ]
-    first = stage.how_to_have_it()
-    text = "\n".join([f"[dim]# {first}[/]" if first else "", *lines]).strip()
-    return Panel(Text.from_markup(text), title="Try next", title_align="left", border_style="dim")
+def _next(outcome: Outcome, stage: "Stage") -> list[Text]:
+    """Return what to try now; lines that can be copied."""
+    order_id = next(p.order["id"] for p in outcome.orders if p.scenario.name in SHOWN)
+    create = """-H 'Content-Type: application/json' -d '{"amount": 4999, "currency": "USD"}'"""
+    orders = f"{stage.url}/v1/orders"
+    header = '-H "X-API-Key: $KEY"'
+    if stage.gone_soon:
+        heading = (
+            "Try next: `loop up --demo` plays this again and keeps running. With its key then:"
+        )
+        lines = ["KEY=…", f"curl -s {orders} {header}", f"curl -s {orders} {header} {create}"]
+    else:
+        heading = f"Try next ({stage.first or f'{stage.url}/schema explains the API'}):"
+        lines = [
+            f"KEY={stage.api_key}",
+            f"curl -s {orders}/{order_id} {header}",
+            f"curl -s {orders} {header} {create}",
+            f"loop replay order {order_id} --data {stage.data}",
+            f"loop projections status --data {stage.data}",
+        ]
+    return [Text(heading, style="bold"), *(Text(f"  {line}") for line in lines)]
 
 
 def in_json(outcome: Outcome) -> dict[str, Any]:

@@ -61,7 +61,7 @@ async def read(app: "Application", order_id: str) -> "tuple[tuple[Recorded, ...]
 
 
 def _show(rows: "tuple[Recorded, ...]", opened: "Opened") -> None:
-    from gateway.verbs.screen import history_table, personal_lines, title  # noqa: PLC0415 - heavy
+    from gateway.verbs.screen import history_lines, personal_lines, title  # noqa: PLC0415 - heavy
     from replay.history import moments  # noqa: PLC0415 - heavy
 
     told = moments(rows)
@@ -69,4 +69,6 @@ def _show(rows: "tuple[Recorded, ...]", opened: "Opened") -> None:
     console.print(title(told[-1].after))
     for line in personal_lines(rows[0].data, opened):
         console.print(line, style="dim")
-    console.print(history_table(told, wide=True))
+    console.print(f"created {rows[0].recorded_at:%Y-%m-%d %H:%M:%S} UTC", style="dim")
+    for line in history_lines(told):
+        console.print(line)

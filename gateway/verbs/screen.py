@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from domain.events import AnyEvent, OrderCreated, tag_of
+from domain.events import AnyEvent, OrderCreated, Recorded, tag_of
 from domain.order.state import Order
 from replay.history import Moment, Opened, actor_in_words, amounts_in_words
 
@@ -48,30 +50,49 @@ def personal_lines(first: AnyEvent, opened: Opened) -> Iterator[str]:
         yield f"{name}: {value}"
 
 
-def history_table(told: Sequence[Moment], *, wide: bool) -> Table:
-    """Return the events of one order, oldest first; `wide` adds versions, days and actors."""
+def history_table(told: Sequence[Moment]) -> Table:
+    """Return the events of one order, oldest first, one row each; for 110 columns or more.
+
+    The tags are shown without their versions.
+    """
     table = Table(box=None, header_style="bold dim", pad_edge=False, padding=(0, 2, 0, 0))
-    names = ("POS", "V", "TIME", "EVENT", "WHO", "FACTS", "AFTER")
-    for name in names if wide else (n for n in names if n not in {"V", "WHO"}):
-        folds = name in {"FACTS", "WHO"}
+    for name in ("POS", "TIME", "EVENT", "FACTS", "AFTER"):
+        folds = name == "FACTS"
         table.add_column(
             name,
-            justify="right" if name in {"POS", "V"} else "left",
+            justify="right" if name == "POS" else "left",
             no_wrap=not folds,
             overflow="fold" if folds else "ellipsis",
-            ratio=1 if name == "FACTS" else None,
+            ratio=1 if folds else None,
         )
     for one in told:
-        table.add_row(*_cells(one, wide=wide))
+        row = one.row
+        cells = (
+            str(row.position),
+            _time(row),
+            Text(_kind(row).rpartition(".")[0], style="bold"),
+            one.words,
+        )
+        table.add_row(*cells, status_text(one.after.status))
     return table
 
 
-def _cells(one: Moment, *, wide: bool) -> list[Text]:
-    row = one.row
-    time = f"{row.recorded_at:%Y-%m-%d %H:%M:%S.%f}" if wide else f"{row.recorded_at:%H:%M:%S.%f}"
-    kind = tag_of(type(row.data)).removeprefix("order.").removesuffix(".v1")
-    cells = [Text(str(row.position)), Text(time[:-3], style="dim"), Text(kind, style="bold")]
-    if wide:
-        cells.insert(1, Text(str(row.version)))
-        cells.append(Text(actor_in_words(row.metadata.actor), style="dim"))
-    return [*cells, Text(one.words), status_text(one.after.status)]
+def history_lines(told: Sequence[Moment]) -> Iterator[RenderableType]:
+    """Yield the events of one order, oldest first: a line of place, a line of facts."""
+    width = max(len(str(one.row.position)) for one in told)
+    for one in told:
+        row = one.row
+        line = Text(f"{row.position:>{width}}  v{row.version:<3} ", style="dim")
+        line.append(f"{_time(row)}  ", style="")
+        line.append(f"{_kind(row):<26}", style="bold").append_text(status_text(one.after.status))
+        yield line
+        facts = Text(one.words).append(f"  by {actor_in_words(row.metadata.actor)}", style="dim")
+        yield Padding(facts, (0, 0, 0, width + 7))
+
+
+def _time(row: Recorded) -> str:
+    return f"{row.recorded_at:%H:%M:%S.%f}"[:-3]
+
+
+def _kind(row: Recorded) -> str:
+    return tag_of(type(row.data)).removeprefix("order.")
