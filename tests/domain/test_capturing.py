@@ -100,6 +100,7 @@ def test_s6_a_capture_refused_because_the_hold_lapsed_expires_the_order() -> Non
     life = s.in_flight().must(s.authorized(), s.unknown("capture", "cap_of_att_1"))
     assert life.steps() == [("lookup_capture", "cap_of_att_1")]
     life.when(c.RecordExpired(attempt_id="att_1")).then_nothing()
+    life.when(c.RecordVoided(attempt_id="att_1")).then_nothing()
     life.when(
         c.RecordCaptureFailed(capture_id="cap_of_att_1", code="expired", hold="expired")
     ).then(e.CaptureFailed, e.OrderExpired, cause="authorization")

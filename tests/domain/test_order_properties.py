@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from domain import events as e
@@ -24,6 +24,8 @@ RANDOM = st.randoms(use_true_random=False, note_method_calls=False)
 SLOW = settings(
     max_examples=150,
     deadline=None,
+    # A life is told in the failure; making it shorter takes minutes.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 LENGTH = 40
@@ -156,6 +158,15 @@ def check_steps(order: Order, n: int) -> None:
 
 
 def live(life: Life, length: int) -> None:
+    try:
+        _live(life, length)
+    except Exception as error:
+        for found in life.events:
+            error.add_note(str(found))
+        raise
+
+
+def _live(life: Life, length: int) -> None:
     auditor = Auditor()
     seen = 0
     for _ in range(length):
