@@ -30,7 +30,9 @@ def keys() -> None:
 
 @keys.command(epilog="Example: loop keys create --merchant mer_01… --mode live --name backend")
 @common.data_option
-@click.option("--merchant", metavar="ID", help="Whose key it will be.")
+@click.option(
+    "--merchant", metavar="ID", help="Whose key it will be.  [the demo shop of `loop up`]"
+)
 @click.option("--new-merchant", metavar="NAME", help="Register a merchant for it.")
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @click.option("--name", default="made by loop keys create", help="What the key is called.")
@@ -50,12 +52,14 @@ def create(
 
     Exit code 1: no such merchant, or an unknown scope.
     """
-    if (merchant is None) == (new_merchant is None):
+    if merchant is not None and new_merchant is not None:
         raise click.UsageError("give either --merchant or --new-merchant")
+    settings = common.load(data)
+    if merchant is None and new_merchant is None:
+        merchant = _demo_shop(settings.home)
     wanted = Wanted(
         merchant_id=merchant, new_merchant=new_merchant, mode=mode, name=name, scopes=scopes
     )
-    settings = common.load(data)
     made = common.run(
         common.with_application(settings, "loop-keys", lambda app: _create(app, wanted))
     )
@@ -66,6 +70,15 @@ def create(
     click.echo(f"key       {made['keyId']} ({mode}, {' '.join(made['scopes'])})")
     click.echo(f"secret    {made['apiKey']}")
     click.echo("The secret is shown this once and kept nowhere.", err=True)
+
+
+def _demo_shop(home: Path) -> str:
+    from gateway.verbs.running import read_shop  # noqa: PLC0415 - heavy
+
+    shop = read_shop(home)
+    if shop is None:
+        raise click.UsageError("there is no demo shop here: give --merchant or --new-merchant")
+    return shop.merchant_id
 
 
 async def _create(app: "Application", wanted: Wanted) -> dict[str, Any]:

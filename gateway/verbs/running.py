@@ -46,6 +46,14 @@ class Shop(msgspec.Struct, frozen=True, rename="camel"):
     api_key: str
 
 
+def read_shop(home: Path) -> Shop | None:
+    """Return the test merchant of a data folder, None where there is none."""
+    try:
+        return msgspec.json.decode((home / "shop.json").read_bytes(), type=Shop)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
 class Running:
     """Everything that `loop up` runs; made by `alone_in`."""
 
@@ -138,9 +146,8 @@ class Running:
 
     def _find_shop(self) -> Shop | None:
         """Return the key of the folder if this database still takes it."""
-        try:
-            shop = msgspec.json.decode((self.home / "shop.json").read_bytes(), type=Shop)
-        except (FileNotFoundError, msgspec.DecodeError):
+        shop = read_shop(self.home)
+        if shop is None:
             return None
         assert self._settings is not None
         with psycopg.connect(self._settings.database_url, options=OPTIONS) as db:
