@@ -16,6 +16,7 @@ from nats.js.errors import NotFoundError
 from psycopg import sql
 
 from adapters.embedded.nats import EmbeddedNats
+from adapters.feed import Feed
 from adapters.log import Connection, Row, connect, read_page
 from adapters.nats import STREAM, Bus, message, stream_config
 from adapters.projector import Projector, following
@@ -155,6 +156,61 @@ async def publish(js: JetStreamContext, row: Row, log_id: str) -> None:
     subject, headers = message(row, log_id)
     del headers["Nats-Expected-Last-Sequence"]
     await js.publish(subject, row.state, headers=headers)
+
+
+async def test_a_feed_gives_only_rows_of_its_log_from_its_position_on(
+    database_url: str, history: History, js: JetStreamContext, bus: Bus
+) -> None:
+    history.append(life())
+    async with await connect(database_url, "test") as db:
+        rows = await read_page(db, 0)
+    await js.add_stream(stream_config(log_id="ours", first_seq=1))
+    for row, log_id in zip(
+        rows, ["ours", "ours", "theirs", "ours", "theirs", "ours", "ours"], strict=True
+    ):
+        await publish(js, row, log_id)
+    feed = Feed(bus, durable="some", log_id="ours", position=1)
+    task = asyncio.create_task(feed.run())
+    got: list[Row] = []
+
+    async def complete() -> bool:
+        got.extend(await feed.get(0.1))
+        return len(got) >= 4
+
+    await until(complete)
+    assert got == [rows[1], rows[3], rows[5], rows[6]]
+    await feed.ack(7)
+
+    async def acknowledged() -> bool:
+        return await acknowledged_upto(js, "some") == 7
+
+    await until(acknowledged)
+    feed.close()
+    await task
+
+
+async def test_projectors_follow_a_stream_that_was_made_anew(
+    database_url: str,
+    history: History,
+    js: JetStreamContext,
+    bus: Bus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.relay.LOOK_S", 0.5)
+    monkeypatch.setattr("adapters.feed.AGAIN_S", 0.1)
+
+    async def acknowledged() -> bool:
+        return await acknowledged_upto(js, "projector-tally-v1") == history.head
+
+    async with running(Relay(database_url, bus, kept=3), Projector(database_url, bus, Tally())):
+        for _ in range(2):
+            history.append(life())
+            await level(database_url, history, "tally")
+            with contextlib.suppress(NotFoundError):
+                await js.delete_stream(STREAM)
+            history.append(life())
+            await until(acknowledged)
+    assert_tally_is_exact(history)
 
 
 async def test_a_message_that_is_not_the_rows_copy_is_never_applied(

@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from psycopg import sql
 
 from adapters.log import Connection, connect
@@ -16,7 +18,9 @@ from domain.ids import new_id
 from domain.metadata import Actor, Metadata
 from domain.money import Money
 from domain.order.evolve import fold
+from domain.order.state import Order
 from projections import PROJECTIONS, orders, transactions
+from projections.order_state import decode_state, encode_state
 from projections.orders import Cursor, Filters, OrdersView
 from replay.compare import compare
 from replay.follow import follow
@@ -258,6 +262,31 @@ async def test_installing_at_once_from_several_processes_makes_one_set_of_tables
     ]
 
 
+@given(st.lists(st.integers(1, 12), max_size=6), st.randoms(use_true_random=False))
+def test_movements_do_not_depend_on_how_events_are_batched(
+    sizes: list[int], random: random.Random
+) -> None:
+    streams = [list(_recorded([fact for _, fact in life(f"ord_{i}")], f"ord_{i}")) for i in "abc"]
+    order = [i for i, stream in enumerate(streams) for _ in stream]
+    random.shuffle(order)
+    heads = [iter(stream) for stream in streams]
+    log = [replace(next(heads[i]), position=n) for n, i in enumerate(order, 1)]
+    whole_orders, whole = transactions.changes({}, log)
+
+    held: dict[str, Order] = {}
+    rows: transactions.Changed = {}
+    rest = log
+    for size in [*sizes, len(log)]:
+        batch, rest = rest[:size], rest[size:]
+        after, changed = transactions.changes(held, batch)
+        held = {**held, **{key: decode_state(encode_state(o)) for key, o in after.items()}}
+        rows.update(changed)
+    assert rows == whole
+    assert {k: encode_state(o) for k, o in held.items()} == {
+        k: encode_state(o) for k, o in whole_orders.items()
+    }
+
+
 def test_a_movement_fails_with_its_attempt_and_a_void_follows_a_release() -> None:
     money = Money(1000, "USD")
     facts: list[e.OrderEvent] = [
@@ -288,7 +317,7 @@ def test_a_movement_fails_with_its_attempt_and_a_void_follows_a_release() -> Non
     ]
 
 
-def _recorded(facts: list[e.OrderEvent]) -> Iterator[e.Recorded]:
+def _recorded(facts: list[e.OrderEvent], stream_id: str = "ord_a") -> Iterator[e.Recorded]:
     for i, fact in enumerate(facts, 1):
         at = START + timedelta(seconds=i)
         metadata = Metadata(
@@ -300,5 +329,5 @@ def _recorded(facts: list[e.OrderEvent]) -> Iterator[e.Recorded]:
             correlation_id="c",
         )
         yield e.Recorded(
-            stream_id="ord_a", version=i, position=i, recorded_at=at, metadata=metadata, data=fact
+            stream_id=stream_id, version=i, position=i, recorded_at=at, metadata=metadata, data=fact
         )
