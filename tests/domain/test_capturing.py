@@ -104,7 +104,9 @@ def test_s6_a_capture_refused_because_the_hold_lapsed_expires_the_order() -> Non
     life.when(
         c.RecordCaptureFailed(capture_id="cap_of_att_1", code="expired", hold="expired")
     ).then(e.CaptureFailed, e.OrderExpired, cause="authorization")
-    assert life.now.status == "expired"
+    live = life.now.live
+    assert live is not None
+    assert (life.now.status, live.status, live.held) == ("expired", "expired", s.usd(0))
     assert life.steps() == []
 
 

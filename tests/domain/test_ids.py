@@ -44,6 +44,14 @@ def test_ids_rise_in_time() -> None:
     assert len(set(made)) == 5000
 
 
+def test_ids_rise_when_the_clock_stands_still_or_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [time.time_ns() + 10**9] * 50 + [time.time_ns() - 10**9] * 50
+    monkeypatch.setattr(time, "time_ns", iter(clock).__next__)
+    made = [new_id("evt") for _ in clock]
+    monkeypatch.undo()
+    assert made == sorted(set(made))
+
+
 def test_ids_of_many_threads_differ_and_rise_in_each() -> None:
     made: list[list[str]] = []
 

@@ -280,13 +280,6 @@ def test_r2_a_second_payment_in_an_open_checkout_counts_and_closes_it() -> None:
         assert (live.payment_id, live.failure) == ("pay_2", None)
 
 
-def test_a_new_attempt_clears_the_failure_of_the_last_one() -> None:
-    life = s.in_flight(hosted=True).must(s.declined(closed=True, retry_class="later"))
-    assert life.now.attempts[0].failure is not None
-    life.must(s.pay("att_2"))
-    assert life.now.failure is None
-
-
 def test_r3_a_late_authorization_never_revives_a_failed_order() -> None:
     life = s.in_flight().must(s.declined(closed=True, failover=s.NO_FAILOVER))
     life.when(s.authorized()).then(e.StrayPaymentFound, state="held", amount=s.usd(1000))
