@@ -172,7 +172,7 @@ class Player:
     async def _settled(self, played: Played) -> str:
         """Wait for amounts that follow the status; return what still differs then."""
         deadline = time.monotonic() + END_S
-        while (differs := _differs(played)) and time.monotonic() < deadline:
+        while (differs := differences(played)) and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_S)
             await self._read(played)
         return differs
@@ -229,7 +229,7 @@ def _expect(answer: httpx.Response, status: int, code: str | None = None) -> Non
         raise Unexpected(f"{path} answered {answer.status_code} {got or ''}, expected {expected}")
 
 
-def _differs(played: Played) -> str:
+def differences(played: Played) -> str:
     """Return in what the order is not as its scenario says; empty when it is."""
     order, scenario = played.order, played.scenario
     failure = (order["failure"] or {}).get("code")

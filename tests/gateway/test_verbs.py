@@ -1,0 +1,155 @@
+"""The verbs that look at a running Loop: keys, migrate, projections, replay."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from adapters.embedded.stack import find_stack
+from tests.gateway.loops import Up, folder, loop, up
+from tests.waiting import until
+
+CARD = {"paymentMethod": {"type": "card", "token": "sbx_approve"}}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Up]:
+    with folder() as data, up(data) as started:
+        yield started
+
+
+@pytest.fixture
+def data(running: Up) -> Path:
+    return Path(running.ready["data"])
+
+
+def post(running: Up, path: str, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    headers = {"X-API-Key": key or running.ready["apiKey"], "Prefer": "wait=20"}
+    answer = httpx.post(f"{running.url}{path}", json=body, headers=headers, timeout=30)
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
+
+
+@pytest.fixture
+def order(running: Up) -> dict[str, Any]:
+    body = {"amount": 4999, "currency": "USD", "customerEmail": "ada@example.com"}
+    made = post(running, "/v1/orders", body)
+    post(running, f"/v1/orders/{made['id']}/pay", CARD)
+    return made
+
+
+def database(data: Path) -> "psycopg.Connection[Any]":
+    stack = find_stack(data)
+    assert stack is not None
+    return psycopg.connect(stack.database_url, options="-c search_path=loop", autocommit=True)
+
+
+def as_json(*arguments: str | Path) -> Any:
+    done = loop(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_new_merchant_gets_a_key_that_works(running: Up, data: Path) -> None:
+    made = as_json("keys", "create", "--data", data, "--new-merchant", "Tea shop")
+
+    assert made["mode"] == "test"
+    assert post(running, "/v1/orders", {"amount": 1}, made["apiKey"])["status"] == "pending"
+
+
+def test_a_second_key_of_a_merchant_sees_the_same_orders(
+    running: Up, data: Path, order: dict[str, Any]
+) -> None:
+    merchant = running.ready["merchantId"]
+    shown = loop(
+        "keys", "create", "--data", data, "--merchant", merchant, "--scope", "payments:read"
+    )
+    secret = re.search(r"secret +(sk_test_\S+)", shown.stdout)
+    assert secret is not None
+
+    found = httpx.get(
+        f"{running.url}/v1/orders/{order['id']}", headers={"X-API-Key": secret[1]}, timeout=30
+    )
+    assert found.status_code == 200
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        post(running, "/v1/orders", {"amount": 1}, secret[1])
+
+
+def test_a_key_for_nobody_or_for_nothing_is_refused(running: Up, data: Path) -> None:
+    nobody = loop("keys", "create", "--data", data, "--merchant", "mer_nobody")
+    merchant = running.ready["merchantId"]
+    nothing = loop("keys", "create", "--data", data, "--merchant", merchant, "--scope", "world")
+
+    assert (nobody.returncode, nothing.returncode) == (1, 1)
+    assert "no such merchant" in nobody.stderr
+    assert nobody.stdout == nothing.stdout == ""
+
+
+def test_migrate_says_what_ran(data: Path, running: Up) -> None:
+    assert as_json("migrate", "--data", running.ready["data"]) == {"ran": []}
+    assert loop("migrate", "--data", data).stdout == "the schema is up to date\n"
+
+
+async def test_projections_become_level(data: Path, order: dict[str, Any]) -> None:
+    def level() -> bool:
+        found = as_json("projections", "status", "--data", data)
+        return {"orders", "transactions"} <= {one["name"] for one in found} and all(
+            one["lag_events"] == 0 and one["error"] is None for one in found
+        )
+
+    await until(level, 60)
+    shown = loop("projections", "status", "--data", data).stdout
+    assert "orders_v1 live" in shown
+    assert order["id"] not in shown
+
+
+async def test_a_history_is_what_the_log_has(data: Path, order: dict[str, Any]) -> None:
+    select = (
+        "SELECT notification_id, originator_version, topic, state FROM events"
+        " WHERE originator_id = %s ORDER BY originator_version"
+    )
+    history = as_json("replay", "order", order["id"], "--data", data)
+
+    with database(data) as db:
+        rows = db.execute(select, [order["id"]]).fetchall()
+    assert [(h["position"], h["version"], h["tag"]) for h in history] == [r[:3] for r in rows]
+    assert [h["tag"] for h in history][-1] == "order.captured.v1"
+    for told, row in zip(history, rows, strict=True):
+        stored = json.loads(bytes(row[3]))
+        assert told["metadata"]["event_id"] == stored["metadata"]["event_id"]
+        assert told["data"].keys() == stored["data"].keys() - {"tag"}
+    assert history[0]["data"]["personal"] == {"customer_email": "ada@example.com"}
+    assert history[0]["data"]["amount"] == {"minor": 4999, "currency": "USD"}
+
+
+def test_erased_data_reads_null(data: Path, order: dict[str, Any]) -> None:
+    assert "ada@example.com" in loop("replay", "order", order["id"], "--data", data).stdout
+    with database(data) as db:
+        state = db.execute(
+            "SELECT state FROM events WHERE originator_id = %s AND originator_version = 1",
+            [order["id"]],
+        ).fetchone()
+        assert state is not None
+        sealed = json.loads(bytes(state[0]))["data"]["personal"]
+        assert db.execute("DELETE FROM data_keys WHERE key_id = %s", [sealed["key"]]).rowcount == 1
+
+    history = as_json("replay", "order", order["id"], "--data", data)
+
+    assert history[0]["data"]["personal"] is None
+    shown = loop("replay", "order", order["id"], "--data", data).stdout
+    assert "personal data: erased" in shown
+    assert "49.99 USD" in shown
+
+
+@pytest.mark.parametrize("order_id", ["ord_nothing", "ord_01jd3v8x2sfy3t6q9m4n7p0r5w", "mer_1"])
+def test_an_unknown_order_ends_with_one(order_id: str, data: Path) -> None:
+    done = loop("replay", "order", order_id, "--data", data)
+
+    assert done.returncode == 1
+    assert done.stderr == f"Error: there is no order {order_id} in this log\n"
+    assert done.stdout == ""
