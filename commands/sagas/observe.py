@@ -79,6 +79,7 @@ def _of_refunds(order: Order, attempt: Attempt, seen: Observed) -> Iterator[c.Or
                 amount_minor=refund.amount_minor,
                 currency=seen.currency,
                 new_id=new_id("ref"),
+                payment_id=seen.payment_id,
             )
         ours = refund.refund_id or next(
             (r.id for r in order.refunds if r.processor_id == refund.processor_id), None
@@ -92,9 +93,9 @@ def _of_ends(attempt: Attempt, seen: Observed, failover: Failover) -> Iterator[c
     if seen.status not in {"cancelled", "expired"}:
         return
     if seen.status == "expired" and attempt.held is not None:
-        yield c.RecordExpired(attempt_id=attempt.id)
+        yield c.RecordExpired(attempt_id=attempt.id, payment_id=seen.payment_id)
     elif attempt.held is not None:
-        yield c.RecordVoided(attempt_id=attempt.id)
+        yield c.RecordVoided(attempt_id=attempt.id, payment_id=seen.payment_id)
     else:
         yield c.RecordFenced(
             attempt_id=attempt.id,

@@ -129,6 +129,7 @@ class PaymentSaga:
             "void": self._void,
             "lookup_void": self._void,
             "void_stray": self._void_stray,
+            "refund_stray": self._refund_stray,
             "warn_expiring": self._warn_expiring,
             "expire": self._watch_hold,
             "watch_hold": self._watch_hold,
@@ -138,6 +139,11 @@ class PaymentSaga:
             "lookup_refund": self._refund,
             "expire_session": self._expire_session,
         }
+
+    @property
+    def operations(self) -> set[str]:
+        """Return what this saga can do."""
+        return set(self._handlers)
 
     async def act(self, row: DueRow) -> None:
         """Do what the row asks for and record the outcome.
@@ -517,8 +523,9 @@ class PaymentSaga:
         if processor is None or attempt.reference is None:
             return act.doubt
         seen = await self._look(act, "void")
+        voided = c.RecordVoided(attempt_id=attempt.id, payment_id=act.row.subject)
         if isinstance(seen, Observed) and seen.status in {"cancelled", "expired"}:
-            return Facts((c.RecordVoided(attempt_id=attempt.id),), seen.at)
+            return Facts((voided,), seen.at)
         if isinstance(seen, Observed) and seen.status == "captured":
             return await self._observed(act, seen)
         if not processor.capabilities.void:
@@ -528,8 +535,12 @@ class PaymentSaga:
         call = _money_call(act.order, attempt, stray.payment_id, stray.amount, key)
         outcome = await self._call(processor.void(call, act.credentials))
         if isinstance(outcome, Succeeded):
-            return Facts((c.RecordVoided(attempt_id=attempt.id),), outcome.fact.at)
+            return Facts((voided,), outcome.fact.at)
         return act.doubt
+
+    async def _refund_stray(self, act: Act) -> Result:
+        """Send stray money back again whose refund came to nothing."""
+        return Facts((c.RefundStray(payment_id=act.row.subject, refund_id=new_id("ref")),))
 
     async def _refund(self, act: Act) -> Result:
         """Send a refund; before it is repeated, the processor's refunds are listed."""
