@@ -1,10 +1,9 @@
 """Card data never enters: what looks like it is found before anything else reads the body."""
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.errors import Refused
+from gateway.errors import Refused, invalid
 
 _NAMES: Final = frozenset(
     {
@@ -15,6 +14,8 @@ _NAMES: Final = frozenset(
     }
 )  # fmt: skip
 _METHODS: Final = frozenset({"paymentmethod", "paymentmethoddata", "card"})
+DEPTH_MAX: Final = 32
+_MARKS: Final = "_- ."
 _RUNS: Final = re.compile(r"\d[\d\s\-\u2010-\u2015\u2212.]{11,}\d")
 _GROUPS: Final = re.compile(r"\d+")
 
@@ -26,30 +27,34 @@ def refuse_card_data(body: Any) -> None:
     and dashes between them or not, are refused within a payment method, names of fields included.
 
     Raises:
-        Refused: `card_data_refused`; it repeats nothing of what was found.
+        Refused: `invalid_request` for endless nesting; `card_data_refused`, which repeats
+            nothing of what was found.
     """
-    for within, name, value in _walk(body):
-        if name is not None and _plain(name) in _NAMES:
-            raise Refused("card_data_refused")
-        if within and (holds_pan(value) or (name is not None and holds_pan(name))):
-            raise Refused("card_data_refused")
+    if _found(body, within=False):
+        raise Refused("card_data_refused")
 
 
-def _walk(body: Any) -> Iterator[tuple[bool, str | None, Any]]:
-    """Yield every value with its field's name and whether it is within a payment method."""
-    todo: list[tuple[bool, str | None, Any]] = [(False, None, body)]
-    while todo:
-        within, name, value = todo.pop()
-        yield within, name, value
-        if isinstance(value, dict):
-            todo.extend((within or _plain(key) in _METHODS, key, inner)
-                        for key, inner in value.items())  # fmt: skip
-        elif isinstance(value, list):
-            todo.extend((within, None, inner) for inner in value)
+def _found(value: Any, *, within: bool, depth: int = 0) -> bool:
+    """Look through a value, to a depth that no request of ours has."""
+    if depth > DEPTH_MAX:
+        raise invalid("body", "is nested too deeply")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            plain = _plain(name)
+            if plain in _NAMES or (within and holds_pan(name)):
+                return True
+            if _found(inner, within=within or plain in _METHODS, depth=depth + 1):
+                return True
+        return False
+    if isinstance(value, list):
+        return any(_found(inner, within=within, depth=depth + 1) for inner in value)
+    return within and holds_pan(value)
 
 
 def _plain(name: str) -> str:
-    return "".join(c for c in name if c.isalnum()).lower()
+    for mark in _MARKS:
+        name = name.replace(mark, "")
+    return name.lower()
 
 
 def holds_pan(value: Any) -> bool:

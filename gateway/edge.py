@@ -61,8 +61,8 @@ class Edge:
             return
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         given = _headers(scope)
-        correlation_id = _accepted(given.get(b"x-correlation-id"))
-        request_id = _accepted(given.get(b"x-request-id"))
+        request_id = _accepted(given.get(b"x-request-id")) or new_id("req")
+        correlation_id = _accepted(given.get(b"x-correlation-id")) or request_id
         parent = given.get(b"traceparent")
         context = _propagator.extract({"traceparent": parent.decode("latin-1")}) if parent else None
         span = _tracer.start_span(method, context, kind=SpanKind.SERVER)
@@ -74,16 +74,16 @@ class Edge:
             inner = {**scope, "method": "GET"}
         answer = _Answer(send, correlation_id, request_id, head=method == "HEAD")
         started = time.perf_counter()
-        try:
-            with trace.use_span(span):
+        with trace.use_span(span):
+            try:
                 if method == "OPTIONS" and (allowed := self.allow(scope["path"])):
                     await _options(answer.send, allowed)
                 else:
                     await self.app(inner, receive, answer.send)
-        finally:
-            seconds = time.perf_counter() - started
-            route = str(inner.get("path_template") or "unmatched")
-            _record(span, method, route, answer.status, seconds)
+            finally:
+                seconds = time.perf_counter() - started
+                route = str(inner.get("path_template") or "unmatched")
+                _record(span, method, route, answer.status, seconds)
 
 
 class _Answer:
@@ -120,11 +120,11 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return {name: value for name, value in scope["headers"] if name in wanted}
 
 
-def _accepted(given: bytes | None) -> str:
-    """Return a caller's id if it is 1 to 128 visible ASCII characters, else a new one."""
-    if given is not None and _VISIBLE.fullmatch(given):
-        return given.decode("ascii")
-    return new_id("req")
+def _accepted(given: bytes | None) -> str | None:
+    """Return a caller's id if it is 1 to 128 visible ASCII characters."""
+    if given is None or not _VISIBLE.fullmatch(given):
+        return None
+    return given.decode("ascii")
 
 
 def _traceparent(span: trace.Span) -> str | None:

@@ -19,7 +19,7 @@ from projections.base import Page
 from projections.orders import Cursor, Filters, OrderRow
 
 CHECK_S = 2.0
-"""A check that takes longer has failed."""
+"""A check that takes longer has failed; a list waits no longer for a connection."""
 
 
 def deps_of_application(app: Application) -> Deps:
@@ -74,7 +74,7 @@ class PostgresReadModels:
             Unavailable: `database_unavailable`.
         """
         try:
-            async with self.pool.connection() as db:
+            async with self.pool.connection(timeout=CHECK_S) as db:
                 return await orders.page(
                     db,
                     merchant_id=merchant_id,

@@ -1,5 +1,6 @@
 """What answers say: closed structs in camelCase, rendered from the fold of an order."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -11,10 +12,9 @@ from commands.ports import Ports
 from commands.read_order import OpenChallenge, open_challenge, open_personal
 from domain.events import CaptureMethod, ChallengeKind
 from domain.metadata import Mode
-from domain.order.state import Attempt, AttemptStatus, Failure, Order, OrderStatus, Refund
+from domain.order.state import Attempt, AttemptStatus, Failure, Order, OrderStatus
 from domain.personal import MetadataValue, Personal
 from domain.routing import RetryClass
-from projections.transactions import Transaction
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 MinorUnits: TypeAlias = Annotated[int, Meta(description="Minor units of the currency.")]
@@ -121,45 +121,6 @@ class PaymentView(View, frozen=True, kw_only=True):
     failure: FailureView | UnsetType = UNSET
 
 
-RefundStatus: TypeAlias = Literal["pending", "succeeded", "failed"]
-
-
-class NewRefundView(View, frozen=True, kw_only=True):
-    """A refund that was asked for."""
-
-    refund_id: str
-    order_id: str
-    amount: MinorUnits
-    status: RefundStatus
-    reason: str | None
-
-
-class RefundView(View, frozen=True, kw_only=True):
-    """A refund."""
-
-    refund_id: str
-    order_id: str
-    amount: MinorUnits
-    status: RefundStatus
-    reason: str | None
-    created_at: Time
-
-
-class TransactionView(View, frozen=True, kw_only=True):
-    """One thing that happened to the money, as the processor knows it."""
-
-    id: str
-    order_id: str
-    type: Literal["authorization", "capture", "refund", "void", "dispute"]
-    amount: MinorUnits
-    status: Literal["pending", "success", "failed"]
-    processor: str
-    processor_transaction_id: str | None
-    error_code: str | None
-    error_message: str | None
-    created_at: Time
-
-
 def failure_view(failure: Failure) -> FailureView:
     """Render a failure."""
     return FailureView(
@@ -256,10 +217,8 @@ async def next_action(ports: Ports, order: Order) -> NextActionView | None:
 async def render_orders(ports: Ports, orders: Sequence[Order]) -> list[OrderView]:
     """Open and render orders as they are now."""
     opened = await open_personal(ports, orders)
-    return [
-        order_view(order, personal, await next_action(ports, order))
-        for order, personal in zip(orders, opened, strict=True)
-    ]
+    actions = await asyncio.gather(*(next_action(ports, order) for order in orders))
+    return list(map(order_view, orders, opened, actions))
 
 
 async def render_payment(ports: Ports, order: Order) -> PaymentView:
@@ -274,50 +233,6 @@ async def render_payment(ports: Ports, order: Order) -> PaymentView:
         next_action=action or UNSET,
         client_secret=action.client_secret if action else UNSET,
         failure=failure_view(order.failure) if order.failure else UNSET,
-    )
-
-
-def refund_status(refund: Refund) -> RefundStatus:
-    """Return the public status: doubt is shown as pending."""
-    return "pending" if refund.status == "unknown" else refund.status
-
-
-def refund_view(refund: Refund, order_id: str, reason: str | None) -> RefundView:
-    """Render a refund."""
-    return RefundView(
-        refund_id=refund.id,
-        order_id=order_id,
-        amount=refund.amount.minor,
-        status=refund_status(refund),
-        reason=reason,
-        created_at=iso(refund.created_at),
-    )
-
-
-def new_refund_view(refund: Refund, order_id: str, reason: str | None) -> NewRefundView:
-    """Render the answer of `/refund`."""
-    return NewRefundView(
-        refund_id=refund.id,
-        order_id=order_id,
-        amount=refund.amount.minor,
-        status=refund_status(refund),
-        reason=reason,
-    )
-
-
-def transaction_view(movement: Transaction) -> TransactionView:
-    """Render a movement of an order's money."""
-    return TransactionView(
-        id=movement.id,
-        order_id=movement.order_id,
-        type=movement.type,
-        amount=movement.amount_minor,
-        status=movement.status,
-        processor=movement.processor,
-        processor_transaction_id=movement.processor_transaction_id,
-        error_code=movement.error_code,
-        error_message=movement.error_message,
-        created_at=iso(movement.created_at),
     )
 
 

@@ -12,8 +12,7 @@ from gateway.auth import authenticated, deps_of
 from gateway.bodies import RefundRequest
 from gateway.decode import as_struct, json_body, no_query
 from gateway.headers import idempotency
-from gateway.operation import Operation, answer
-from gateway.views import (
+from gateway.movement_views import (
     NewRefundView,
     RefundView,
     TransactionView,
@@ -21,6 +20,7 @@ from gateway.views import (
     refund_view,
     transaction_view,
 )
+from gateway.operation import Operation, answer
 from projections.transactions import transactions
 
 REFUND = Operation(

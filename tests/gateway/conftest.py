@@ -55,9 +55,13 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self._stop.set)
+        self.stop()
         self._thread.join(60)
         assert not self._thread.is_alive(), "the service did not stop"
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
 
     def _run(self) -> None:
         try:
@@ -68,8 +72,8 @@ class Service:
             raise
 
     async def _main(self) -> None:
-        self.loop = asyncio.get_running_loop()
         await install(self._settings.database_url)
+        self.loop = asyncio.get_running_loop()
         async with application(self._settings, name="gateway-tests") as self.app:
             working = asyncio.create_task(work(self.app, self._stop))
             http = create_app(deps_of_application(self.app))
@@ -120,6 +124,19 @@ class Service:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
 
+def settings_for(home: Path, database_url: str, nats_url: str) -> Settings:
+    (home / "sandbox").mkdir(exist_ok=True)
+    return load_settings(
+        {},
+        home=str(home),
+        database_url=database_url,
+        nats_url=nats_url,
+        master_keys=f"k1:{secrets.token_hex(32)}",
+        public_url="http://loop.test",
+        sandbox_latency_s="0.001",
+    )
+
+
 @pytest.fixture(scope="module")
 def service(
     postgres: EmbeddedPostgres,
@@ -129,20 +146,11 @@ def service(
 ) -> Iterator[Service]:
     name = f"gateway_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(database_template)
-    home: Path = tmp_path_factory.mktemp(name)
+    home = tmp_path_factory.mktemp(name)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
-        settings = load_settings(
-            {},
-            home=str(home),
-            database_url=at_database(postgres.url, name),
-            nats_url=nats_server.url,
-            master_keys=f"k1:{secrets.token_hex(32)}",
-            public_url="http://loop.test",
-            sandbox_latency_s="0.001",
-        )
-        (home / "sandbox").mkdir()
-        with Service(settings) as running:
+        url = at_database(postgres.url, name)
+        with Service(settings_for(home, url, nats_server.url)) as running:
             yield running
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
 

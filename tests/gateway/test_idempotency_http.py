@@ -63,6 +63,13 @@ def test_key_counts_per_path(client: httpx.Client, key: str) -> None:
     assert "idempotent-replayed" not in answer.headers
 
 
+def test_slash_at_the_end_is_the_same_path(client: httpx.Client, key: str) -> None:
+    headers = {"Idempotency-Key": key}
+    one = client.post("/v1/orders", json={"amount": 1}, headers=headers)
+    two = client.post("/v1/orders/", json={"amount": 1}, headers=headers)
+    assert two.json() == one.json()
+
+
 def test_key_counts_per_merchant(service: Service, client: httpx.Client, key: str) -> None:
     mine = post(client, key).json()
     stranger, _ = service.key(service.merchant())

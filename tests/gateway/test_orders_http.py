@@ -91,7 +91,7 @@ def test_amount_is_a_positive_integer_and_nothing_else(client: httpx.Client, amo
         b'{"amount": 1, "description": "\\ud800"}', b'{"amount": 1, "description": "\\u0000"}',
         b'{"amount": 1, "metadata": {"\\u0000": 1}}',
         b'{"amount": 1, "metadata": {"a": "\\u0000"}}',
-        b"[" * 100_000, b'{"a":' * 20_000,
+        b"[" * 100_000, b'{"a":' * 20_000, b'{"a":' + b"[" * 500 + b"]" * 500 + b"}",
     ],
 )  # fmt: skip
 def test_r08_malformed_bodies_are_a_400(client: httpx.Client, body: bytes) -> None:
