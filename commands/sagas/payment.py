@@ -41,8 +41,9 @@ from domain.ids import new_id
 from domain.metadata import Actor
 from domain.money import Money
 from domain.order import commands as c
-from domain.order.decide import decide, may_fail_over
+from domain.order.decide import decide
 from domain.order.evolve import fold
+from domain.order.rules import may_fail_over
 from domain.order.state import Attempt, Capture, Order, Refund
 from domain.order.steps import Step, steps
 from domain.routing import Failover, Inputs, route

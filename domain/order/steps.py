@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from domain.order.decide import STRAY_REFUNDS_MAX, goes_on
+from domain.order.rules import STRAY_REFUNDS_MAX, goes_on
 from domain.order.state import Attempt, Order, State, Stray
 
 StepKind = Literal[

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from domain import events as e
 from domain.errors import Rejected
 from domain.order import commands as c
-from domain.order.decide import STRAY_REFUNDS_MAX, decide
+from domain.order.decide import decide
 from domain.order.evolve import fold
+from domain.order.rules import STRAY_REFUNDS_MAX
 from domain.order.state import Order, OrderStatus
 from domain.order.steps import steps
 from tests.domain.histories import Life, answers

@@ -7,7 +7,8 @@ import pytest
 
 from domain import events as e
 from domain.order import commands as c
-from domain.order.decide import ATTEMPTS_MAX, decide
+from domain.order.decide import decide
+from domain.order.rules import ATTEMPTS_MAX
 from domain.order.steps import steps
 from domain.routing import Failover
 from tests.domain import story as s

@@ -4,7 +4,7 @@ import pytest
 
 from domain import events as e
 from domain.order import commands as c
-from domain.order.decide import STRAY_REFUNDS_MAX
+from domain.order.rules import STRAY_REFUNDS_MAX
 from tests.domain import story as s
 
 
