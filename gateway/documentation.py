@@ -52,9 +52,14 @@ def _operation(server: str, method: str, path: str, operation: Json) -> str:
 <span class="soft">{escape(operation["summary"])}</span></summary>
 <p>{text}</p>
 <pre>{escape(_curl(server, method, path, operation))}</pre>
-<h3>Parameters</h3><table>{rows}</table>
-<h3>Answers</h3><table>{answers}</table>
+<h3>Parameters</h3>{_table(("Name", "In", "Meaning"), rows)}
+<h3>Answers</h3>{_table(("Status", "Meaning"), answers)}
 {_example(operation)}</details>"""
+
+
+def _table(columns: tuple[str, ...], rows: str) -> str:
+    head = "".join(f"<th scope='col'>{column}</th>" for column in columns)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _curl(server: str, method: str, path: str, operation: Json) -> str:
@@ -83,7 +88,7 @@ def _errors() -> str:
         f"<td>{escape(message)}</td></tr>"
         for code, (status, message) in CODES.items()
     )
-    return f"<h2 id='errors'>Errors</h2><table>{rows}</table>"
+    return f"<h2 id='errors'>Errors</h2>{_table(('Status', 'Code', 'Meaning'), rows)}"
 
 
 def _schemas(schemas: Json) -> str:
