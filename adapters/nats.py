@@ -31,7 +31,7 @@ TAG: Final = "Loop-Tag"
 RECORDED_AT: Final = "Loop-Recorded-At"
 
 _LOG_EVERY_S: Final = 10.0
-_UNSAFE: Final = re.compile(r"[^0-9A-Za-z_-]")
+_UNSAFE: Final = re.compile(r"[^\x000-9A-Za-z_-]")
 
 log = structlog.get_logger(__name__)
 
@@ -129,9 +129,9 @@ def stream_config(*, log_id: str, first_seq: int, max_bytes: int = MAX_BYTES) ->
 
 
 class _Envelope(msgspec.Struct):
-    event_id: str
-    merchant_id: str
-    mode: str | None
+    event_id: str = ""
+    merchant_id: str = "-"
+    mode: str | None = None
     trace: str | None = None
 
 
@@ -142,14 +142,22 @@ class _Stored(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Stored).decode
 
 
+def _metadata(state: bytes) -> _Envelope:
+    """Return what the bus needs to know; nothing of a damaged row, which must not hold it up."""
+    try:
+        return _decode(state).metadata
+    except msgspec.MsgspecError:
+        return _Envelope()
+
+
 def event_id(state: bytes) -> str:
-    """Return the event id that stands in a row's stored bytes."""
-    return _decode(state).metadata.event_id
+    """Return the event id that stands in a row's stored bytes, empty in a damaged row."""
+    return _metadata(state).event_id
 
 
 def message(row: Row, log_id: str) -> tuple[str, dict[str, str]]:
     """Return subject and headers of a row; the payload is its stored bytes."""
-    meta = _decode(row.state).metadata
+    meta = _metadata(row.state)
     tokens = (meta.mode or "-", meta.merchant_id or "-", row.stream_id, row.tag)
     headers = {
         EXPECTED: str(row.position - 1),
@@ -162,7 +170,8 @@ def message(row: Row, log_id: str) -> tuple[str, dict[str, str]]:
     }
     if meta.trace:
         headers["traceparent"] = meta.trace
-    return "loop." + ".".join([_UNSAFE.sub("-", token) for token in tokens]), headers
+    # PostgreSQL stores no NUL, so it can stand between the tokens until they are safe.
+    return _UNSAFE.sub("-", "\0".join(("loop", *tokens))).replace("\0", "."), headers
 
 
 def row_of(sequence: int, headers: Mapping[str, str], payload: bytes) -> Row:

@@ -85,6 +85,20 @@ async def test_every_committed_event_is_published_at_its_position(
     await assert_stream_is_log(js, history)
 
 
+async def test_a_damaged_row_is_published_like_any_other(
+    database_url: str, history: History, js: JetStreamContext, bus: Bus
+) -> None:
+    history.append_raw([("ord_bad", "order.created.v1", b"not json \xff")])
+    async with running(Relay(database_url, bus)):
+        await reaches(js, 1)
+    async with running(Relay(database_url, bus)):
+        history.append(life())
+        await reaches(js, 8)
+    held = await js.get_msg(STREAM, 1)
+    assert (held.subject, held.data) == ("loop.-.-.ord_bad.order-created-v1", b"not json \xff")
+    assert (await js.stream_info(STREAM)).state.first_seq == 1
+
+
 async def test_a_missing_stream_begins_shortly_before_the_end_of_the_log(
     database_url: str, history: History, js: JetStreamContext, bus: Bus
 ) -> None:
