@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from adapters.wiring import Application
 
     Served = Callable[[Application, asyncio.Event], Awaitable[None]]
+
+WIDTH: Final = 120
 
 _Result = TypeVar("_Result")
 
@@ -146,4 +148,7 @@ def console(*, stderr: bool = False) -> "Console":
     """Return where people read: colour on a terminal only, and never with NO_COLOR."""
     from rich.console import Console  # noqa: PLC0415 - heavy
 
-    return Console(stderr=stderr, highlight=False, emoji=False)
+    console = Console(stderr=stderr, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH  # a file has no width; 80 would fold what nobody needs folded
+    return console

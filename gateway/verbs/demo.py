@@ -168,7 +168,6 @@ def _ready_line(output: TextIO) -> dict[str, Any]:
 
 def _play(stage: Stage, *, as_json: bool) -> "Outcome":
     """Play everything while a table shows it, then compare all accounts of it."""
-    from rich.console import Console  # noqa: PLC0415 - heavy
     from rich.live import Live  # noqa: PLC0415 - heavy
 
     from gateway.verbs.demo_orders import SCENARIOS  # noqa: PLC0415 - heavy
@@ -177,9 +176,9 @@ def _play(stage: Stage, *, as_json: bool) -> "Outcome":
 
     orders = [Played(scenario=scenario) for scenario in SCENARIOS]
     started = time.monotonic()
-    console = Console(stderr=True) if as_json else common.console()
+    console = common.console(stderr=as_json)
     live = Live(
-        get_renderable=lambda: playing(orders, stage),
+        get_renderable=lambda: playing(orders, stage, console.width),
         console=console,
         refresh_per_second=REFRESH_PER_S,
         transient=True,

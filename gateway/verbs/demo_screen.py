@@ -21,17 +21,12 @@ from replay.history import moments
 if TYPE_CHECKING:
     from gateway.verbs.demo import Stage
 
-_RIGHT: Final = {"#", "AMOUNT", "CAPTURED", "REFUNDED", "TRIES"}
-_WIDTHS: Final = {
-    "#": 2,
-    "ORDER": 37,
-    "STATUS": 18,
-    "AMOUNT": 11,
-    "CAPTURED": 11,
-    "REFUNDED": 10,
-    "": 18,
-}
-"""So that nothing moves while the orders do."""
+_RIGHT: Final = {"AMOUNT", "CAPTURED", "REFUNDED", "ATTEMPTS"}
+_NARROW: Final = {"": 1, "ORDER": 37, "AMOUNT": 11, "STATUS": 20}
+_WIDE: Final = _NARROW | {"CAPTURED": 11, "REFUNDED": 11, "ATTEMPTS": 8}
+"""Columns and their least widths, so that nothing moves while the orders do."""
+WIDE: Final = 108
+"""Columns that a terminal needs for all of it."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,24 +44,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return all(p.ok for p in self.orders) and not self.rush.failed and self.proof.ok
 
 
-def orders_table(orders: Sequence[Played]) -> Table:
-    """Return all orders as they are now."""
+def orders_table(orders: Sequence[Played], width: int) -> Table:
+    """Return all orders as they are now, for a terminal of `width` columns."""
+    columns = _WIDE if width >= WIDE else _NARROW
     table = Table(box=None, header_style="bold dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("#", "ORDER", "AMOUNT", "STATUS", "CAPTURED", "REFUNDED", "TRIES", ""):
-        table.add_column(
-            name,
-            justify="right" if name in _RIGHT else "left",
-            no_wrap=True,
-            min_width=_WIDTHS.get(name),
-        )
-    for number, played in enumerate(orders, 1):
-        table.add_row(Text(str(number), style="dim"), *_cells(played))
+    for name, least in columns.items():
+        side = "right" if name in _RIGHT else "left"
+        table.add_column(name, justify=side, no_wrap=True, min_width=least)
+    for played in orders:
+        table.add_row(*_cells(played)[: len(columns)])
     return table
 
 
-def playing(orders: Sequence[Played], stage: "Stage") -> RenderableType:
+def playing(orders: Sequence[Played], stage: "Stage", width: int) -> RenderableType:
     """Return the screen while the orders are played."""
-    lines: list[RenderableType] = [orders_table(orders)]
+    lines: list[RenderableType] = [orders_table(orders, width)]
     if stage.news:
         lines.append(Text(f"loop up: {stage.news[-1].strip()}", style="yellow"))
     return Group(*lines)
@@ -76,28 +68,28 @@ def _cells(played: Played) -> list[Text]:
     scenario, order = played.scenario, played.order
     amount = Text(str(Money(scenario.amount, scenario.currency)))
     if not order:
-        blank = Text("")
-        return [Text(scenario.name, style="dim"), amount, blank, blank, blank, blank, blank]
+        name = Text(scenario.name, style="dim")
+        return [_verdict(played), name, amount, *(Text("") for _ in range(4))]
     captured, refunded = (
-        Text(str(Money(order[name], scenario.currency)) if order[name] else "-", style="")
+        Text(str(Money(order[name], scenario.currency)) if order[name] else "-")
         for name in ("amountCaptured", "amountRefunded")
     )
     status = status_text(order["status"])
+    if played.doing:
+        status.append(f" … {played.doing}", style="dim")
     tries = Text(str(len(order["attempts"])))
-    return [Text(scenario.name), amount, status, captured, refunded, tries, _verdict(played)]
+    return [_verdict(played), Text(scenario.name), amount, status, captured, refunded, tries]
 
 
 def _verdict(played: Played) -> Text:
     if played.ok:
         return Text("✓", style="bold green")
-    if played.differs:
-        return Text("✗ see below", style="bold red")
-    return Text(f"… {played.doing}", style="blue")
+    return Text("✗", style="bold red") if played.differs else Text("·", style="blue")
 
 
 def show(console: Console, outcome: Outcome, stage: "Stage") -> None:
     """Print what is left on the screen at the end."""
-    console.print(orders_table(outcome.orders))
+    console.print(orders_table(outcome.orders, console.width))
     for played in outcome.orders:
         if played.differs:
             line = f"✗ {played.scenario.name} ({played.order.get('id')}): {played.differs}"

@@ -215,11 +215,14 @@ class Running:
             GaveUp: something died too often.
         """
         assert self._supervisor is not None, "started"
+        demo = None
         if self._demo:
-            demo = ("demo", "--data", str(self.home))
-            start_loop(demo, self._supervisor.environment, demo_output.fileno())
+            words = ("demo", "--data", str(self.home))
+            demo = start_loop(words, self._supervisor.environment, demo_output.fileno())
         while True:
             time.sleep(LOOK_S)
+            if demo is not None and demo.poll() is not None:  # no zombie, and not started again
+                demo = None
             if self._supervisor.look():
                 self._note()
 
