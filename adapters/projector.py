@@ -43,7 +43,8 @@ _TROUBLE: Final = (Overtaken, Stopped, psycopg.Error, OSError, TimeoutError)
 class Projector:
     """Keeps one projection level with the log; several may run, one at a time works.
 
-    `version` picks the tables, `{name}_v{version}`; None is the newest that this code fills.
+    `version` picks the tables, `{name}_v{version}`; None is the live ones,
+    or the newest where the live ones are of other code; a swap is followed.
     Without `bus` only Postgres is asked, every `POLL_S`.
     """
 
@@ -103,12 +104,18 @@ class Projector:
             feed.close()
             await end(task)
 
-    async def measure(self, db: Connection, position: int) -> None:
-        """Set the gauges, at most once in `MEASURE_S`."""
+    async def measure(self, db: Connection, n: int, position: int) -> None:
+        """Set the gauges and see whether `n` is still to be filled, at most once in `MEASURE_S`.
+
+        Raises:
+            Overtaken: other tables were made the live ones.
+        """
         self._failures = 0
         if time.monotonic() - self._measured_at < MEASURE_S:
             return
         self._measured_at = time.monotonic()
+        if self._version is None and await read_models.generation(db, self._projection) != n:
+            raise Overtaken("other tables are live now")
         cursor = await db.execute(
             "SELECT greatest((SELECT coalesce(max(notification_id), 0) FROM events) - %s, 0),"
             " (SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM events"
@@ -156,7 +163,7 @@ class _Run:
                 elif rows:
                     self._position = await self._applier.commit(rows, source="bus")
                 await feed.ack(self._position)
-                await self._projector.measure(self._db, self._position)
+                await self._projector.measure(self._db, self._n, self._position)
 
     async def _stored_position(self) -> int:
         cursor = await self._db.execute(
@@ -172,7 +179,7 @@ class _Run:
         rows = await events.read_page(self._db, self._position)
         if rows:
             self._position = await self._applier.commit(rows, source="log")
-        await self._projector.measure(self._db, self._position)
+        await self._projector.measure(self._db, self._n, self._position)
         return len(rows)
 
 

@@ -104,9 +104,14 @@ async def show(db: Connection, projection: Projection, n: int) -> None:
 
 
 async def generation(db: Connection, projection: Projection) -> int | None:
-    """Return the newest tables that this code fills, None when there are none."""
-    found = await _generations(db, projection.name)
-    return max((n for n, code in found if code == projection.version), default=None)
+    """Return the tables that this code fills: the live ones, else the newest, None without any."""
+    cursor = await db.execute(
+        "SELECT version FROM projection_positions WHERE name = %s AND code = %s"
+        " ORDER BY live DESC, version DESC LIMIT 1",
+        (projection.name, projection.version),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 _STATUS: Final = """
@@ -177,7 +182,7 @@ async def retry_parked(
 
     Args:
         database_url: where the log and the tables are.
-        projection: whose streams; in the newest tables that this code fills.
+        projection: whose streams; in the tables that `generation` names.
         streams: only these, None for all.
     """
     async with await connect(database_url, "loop-retry") as db:

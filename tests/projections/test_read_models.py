@@ -12,7 +12,7 @@ from psycopg import sql
 
 from adapters.log import Connection, connect
 from adapters.projector import Projector
-from adapters.read_models import install, projections_status, retry_parked
+from adapters.read_models import create, install, projections_status, retry_parked, show
 from domain import events as e
 from domain.ids import new_id
 from domain.metadata import Actor, Metadata
@@ -108,6 +108,39 @@ async def test_rebuilt_from_zero_equals_live_byte_for_byte_however_it_was_batche
         await until(level)
     for table in ("orders", "transactions", "transactions_state"):
         assert await rows(db, f"{table}_v1") == await rows(db, f"{table}_v2") != []
+
+
+async def test_a_projector_follows_when_other_tables_are_made_live(
+    database_url: str, history: History, db: Connection
+) -> None:
+    history.append(life("ord_a"))
+    orders_view = PROJECTIONS["orders"]
+    await install(database_url, [orders_view])
+
+    async def at(n: int) -> int:
+        found = {s.version: s.position for s in await projections_status(database_url)}
+        return found[n]
+
+    async def level(n: int) -> None:
+        async def there() -> bool:
+            return await at(n) == history.head
+
+        await until(there)
+
+    async with running(Projector(database_url, None, orders_view)):
+        await level(1)
+        async with db.transaction():
+            await create(db, orders_view, 2, live=False)
+        history.append(life("ord_b"))
+        await level(1)
+        assert await at(2) == 0
+        async with db.transaction():
+            await db.execute("UPDATE projection_positions SET live = false")
+            await db.execute("UPDATE projection_positions SET live = true WHERE version = 2")
+            await show(db, orders_view, 2)
+        await level(2)
+    assert [row[0] for row in await rows(db, "orders")] == ["ord_a", "ord_b"]
+    assert (await compare(database_url, orders_view, version=2)).differences == ()
 
 
 async def test_compare_finds_a_changed_a_missing_and_an_invented_row(
