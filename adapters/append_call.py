@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.codec import encode
-from commands.ports import Append, KeyRevoked, VersionTaken, Write
+from commands.ports import Append, KeyRevoked, KeyRow, VersionTaken, Write
 from domain.events import Recorded, tag_of
 
 CALL: Final = (
@@ -139,20 +139,20 @@ def arguments(batch: list[Pending]) -> list[Any]:
     revoked: list[dict[str, Any]] = []
     for n, waiting in enumerate(batch):
         a = waiting.append
-        events.extend(
+        events += [
             (n, write.stream_id, version, tag_of(write.events[i].data), state)
             for write, i, version, state in waiting.rows()
-        )
+        ]
         if (r := a.idempotency) is not None:
             head = (n, r.scope, r.key, r.fingerprint)
             records.append((*head, r.status, r.stream_id, r.version, r.subject))
-        claims.extend((n, c.kind, c.scope, c.value, c.owner) for c in a.claims)
-        due.extend((n, d.order_id, d.subject, d.operation, d.at, a.worker) for d in a.due)
+        claims += [(n, c.kind, c.scope, c.value, c.owner) for c in a.claims]
+        due += [(n, d.order_id, d.subject, d.operation, d.at, a.worker) for d in a.due]
         if a.caller_key is not None:
             callers.append((n, a.caller_key))
-        data_keys.extend((n, k.key_id, k.subject, k.merchant_id, k.wrapped) for k in a.data_keys)
-        issued.extend(_issued(n, a))
-        revoked.extend({"cmd": n, "key_id": key_id} for key_id in a.revoked_keys)
+        data_keys += [(n, k.key_id, k.subject, k.merchant_id, k.wrapped) for k in a.data_keys]
+        issued += [_issued(n, row) for row in a.key_rows]
+        revoked += [{"cmd": n, "key_id": key_id} for key_id in a.revoked_keys]
     return [
         len(batch),
         *_columns(events, 5),
@@ -171,14 +171,10 @@ def _columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * width
 
 
-def _issued(n: int, append: Append) -> list[dict[str, Any]]:
-    rows = [msgspec.structs.asdict(row) for row in append.key_rows]
-    return [
-        row
-        | {
-            "cmd": n,
-            "key_hash": row["key_hash"].hex(),
-            "expires_at": row["expires_at"].isoformat() if row["expires_at"] else None,
-        }
-        for row in rows
-    ]
+def _issued(n: int, row: KeyRow) -> dict[str, Any]:
+    expires_at = row.expires_at.isoformat() if row.expires_at else None
+    return msgspec.structs.asdict(row) | {
+        "cmd": n,
+        "key_hash": row.key_hash.hex(),
+        "expires_at": expires_at,
+    }

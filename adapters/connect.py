@@ -17,6 +17,8 @@ _SETTINGS: Final = (
     # Plans are kept as long as the connection: one that was made while a table was small, and
     # reads all of it, would be kept while the table grows.
     " -c enable_seqscan=off -c idle_in_transaction_session_timeout=5s"
+    # Planning anew for each call's arrays costs more than a small call itself.
+    " -c plan_cache_mode=force_generic_plan"
 )
 
 

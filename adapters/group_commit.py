@@ -78,7 +78,7 @@ class GroupCommit:
         self._wake.set()
         with WAIT.time():
             # A caller that goes away does not take its append back: it is decided either way.
-            return await asyncio.shield(waiting.done)
+            return await waiting.done
 
     async def run(self) -> None:
         """Write until `close`; everything that was queued by then is still written.
