@@ -458,3 +458,28 @@ async def test_an_old_shape_is_read_in_the_new_one(
     (row,) = (await store.load([order]))[order]
     assert (row.data, row.metadata) == (event.data, event.metadata)
     assert "order.created.v0" not in EVENT_TYPES
+
+
+async def test_tables_are_read_by_index_however_small_they_were_when_plans_were_made(
+    database_url: str, pool: AsyncConnectionPool, store: PostgresEventStore
+) -> None:
+    scans = (
+        "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN"
+        " ('events', 'idempotency', 'claims', 'due', 'api_keys', 'data_keys') ORDER BY relname"
+    )
+    key = new_id("key")
+    await store.append(append_of(MERCHANT, key_rows=(key_row(key),)))
+    await sql(pool, "ANALYZE")
+    before = await sql(pool, scans)
+    async with opened(PostgresEventStore(database_url, pool)) as busy:
+        for n in range(8):
+            order = new_id("ord")
+            claim = Claim(kind="external_id", scope="s", value=str(n), owner=order)
+            due = DueChange(order_id=order, subject=order, operation="authorize")
+            answer = record(order, order)
+            more: dict[str, Any] = {"claims": (claim,), "due": (due,), "idempotency": answer}
+            await busy.append(append_of(order, caller_key=key, **more))
+            await busy.load([order], caller_key=key)
+            assert await busy.answered(answer.scope, order) == answer
+    # The counts of a connection are there once it is closed.
+    assert await sql(pool, scans) == before
