@@ -131,8 +131,8 @@ async def served(settings: "Settings", service: str, work: "Served") -> None:
             log.info("started", pid=os.getpid())
             await work(app, stop)
         log.info("ended")
-    except Exception:
-        log.critical("died", exc_info=True)
+    except Exception as error:
+        log.critical("died", error=str(_first(error)), exc_info=True)
         raise SystemExit(1) from None
     finally:
         flush()

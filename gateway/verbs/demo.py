@@ -75,7 +75,7 @@ def demo(data: Path | None, *, keep: bool, as_json: bool) -> None:
     that does its work but never answers. Exit code 0 only if every order ended as expected, the
     read model equals the fold of the log for every order, and the bank's own books agree.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_as_by_ctrl_c()
     try:
         with _stage(data, keep=keep) as stage:
             outcome = _play(stage, as_json=as_json)
@@ -85,6 +85,12 @@ def demo(data: Path | None, *, keep: bool, as_json: bool) -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     sys.exit(0 if outcome.ok else 1)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Treat SIGTERM as Ctrl-C, which asyncio knows how to end in order."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @contextlib.contextmanager

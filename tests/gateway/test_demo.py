@@ -1,12 +1,16 @@
+import asyncio
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from gateway.verbs.demo_orders import SCENARIOS, SHOWN, Scenario
 from gateway.verbs.demo_play import Played, differences
-from tests.gateway.loops import folder, loop
+from tests.gateway.loops import LOOP, environment, folder, loop
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,28 @@ def test_the_script_has_each_name_once_and_what_it_shows() -> None:
 
     assert len(set(names)) == len(names)
     assert set(SHOWN) <= set(names)
+
+
+def test_a_demo_that_is_stopped_leaves_nothing() -> None:
+    with folder() as base:
+        base.mkdir(mode=0o711)
+        with subprocess.Popen(
+            [*LOOP, "demo"],
+            env=environment(TMPDIR=str(base)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            asyncio.run(until(lambda: list(base.glob("loop-demo-*/up.json")), 60))
+            everybody = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            said, _ = process.communicate(timeout=60)
+
+        _, alive = psutil.wait_procs(everybody, timeout=30)
+        assert process.returncode == 130
+        assert not alive
+        assert "Traceback" not in said
+        assert list(base.iterdir()) == []
 
 
 def test_a_data_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
