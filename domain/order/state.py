@@ -29,7 +29,7 @@ AttemptStatus = Literal[
 End = Literal["failed", "cancelled", "expired"]
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the parts of an order's state."""
 
 
