@@ -141,6 +141,7 @@ class CaptureFailed(Event, frozen=True, kw_only=True, tag="order.capture_failed.
 
     attempt_id: str
     capture_id: str
+    processor: str
     code: str
     hold: Literal["held", "expired"]
     released: Money | None = None

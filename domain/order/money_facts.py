@@ -131,6 +131,7 @@ def record_capture_failed(order: Order, command: c.RecordCaptureFailed) -> Event
     failed = e.CaptureFailed(
         attempt_id=attempt.id,
         capture_id=capture.id,
+        processor=attempt.processor,
         code=command.code,
         hold=command.hold,
         released=attempt.held if gone else None,

@@ -153,6 +153,7 @@ EXAMPLES: Final[tuple[e.AnyEvent, ...]] = (
     e.CaptureFailed(
         attempt_id=ATT,
         capture_id=CAP,
+        processor="stripe",
         code="charge_expired_for_capture",
         hold="expired",
         released=TEN,
