@@ -30,11 +30,14 @@ def serve(data: Path | None, host: str | None, port: str | None, *, share_port: 
 
 
 async def _serve(settings: "Settings", *, share_port: bool) -> None:
+    from adapters.read_models import install  # noqa: PLC0415 - heavy
     from gateway import server  # noqa: PLC0415 - heavy
     from gateway.app import create_app  # noqa: PLC0415 - heavy
     from gateway.parts import deps_of_application  # noqa: PLC0415 - heavy
 
     async def answer(app: "Application", stop: asyncio.Event) -> None:
+        # Lists answer, though empty, before the first worker has ever run.
+        await install(settings.database_url)
         edge = create_app(deps_of_application(app))
         await server.serve(edge, settings.host, settings.port, stop, share_port=share_port)
 
