@@ -15,6 +15,7 @@ VERBS: Final = {
     "keys": "gateway.verbs.keys:keys",
     "projections": "gateway.verbs.projections:projections",
     "replay": "gateway.verbs.replay:replay",
+    "audit": "gateway.verbs.audit:audit",
 }
 """Every verb and where it stands; a verb is imported when it is asked for."""
 
