@@ -1,0 +1,63 @@
+"""A four-step workflow of DBOS, run by eight workers: what a whole life is compared with.
+
+`python -m tests.benchmarks.dbos_life DATABASE_URL WORKFLOWS` prints workflows/s. The steps do
+nothing: what is measured is what DBOS does to make them durable.
+"""
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from dbos import DBOS
+
+WORKERS = 8
+WARM_UP = 16
+
+
+@DBOS.step()
+def create(n: int) -> int:
+    return n
+
+
+@DBOS.step()
+def authorize(n: int) -> int:
+    return n
+
+
+@DBOS.step()
+def capture(n: int) -> int:
+    return n
+
+
+@DBOS.step()
+def show(n: int) -> int:
+    return n
+
+
+@DBOS.workflow()
+def life(n: int) -> int:
+    return show(capture(authorize(create(n))))
+
+
+def main() -> None:
+    url, workflows = sys.argv[1], int(sys.argv[2])
+    DBOS(
+        config={
+            "name": "loop-bench",
+            "system_database_url": url,
+            "log_level": "ERROR",
+            "max_executor_threads": WORKERS,
+        }
+    )
+    DBOS.launch()
+    with ThreadPoolExecutor(WORKERS) as workers:
+        list(workers.map(life, range(WARM_UP)))
+        start = time.perf_counter()
+        list(workers.map(life, range(workflows)))
+        seconds = time.perf_counter() - start
+    print(workflows / seconds)
+    DBOS.destroy()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What the benchmarks run on: embedded servers with fsync, databases, `loop` processes, merchants."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from adapters.api_keys import key_hash
+from adapters.embedded.nats import EmbeddedNats
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.migrations import migrate
+from adapters.read_models import install
+from adapters.settings import Settings, load_settings
+from adapters.wiring import Application, application
+from commands.caller import Caller
+from commands.issue_key import issue_key
+from commands.register_merchant import register_merchant
+from domain.ids import new_id
+from domain.metadata import Actor
+from gateway.verbs.running import answers
+
+READY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A merchant, with a key for HTTP and a caller for commands."""
+
+    caller: Caller
+    api_key: str
+
+
+@dataclass
+class Servers:
+    """PostgreSQL and NATS of one run, and the folder that all data is in."""
+
+    folder: Path
+    postgres: EmbeddedPostgres
+    nats: EmbeddedNats
+    databases: int = 0
+
+    def database(self, *, migrated: bool = True) -> str:
+        """Make a new database, and give its URL."""
+        self.databases += 1
+        name = f"bench_{self.databases}"
+        with psycopg.connect(self.postgres.url, autocommit=True) as db:
+            db.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = self.postgres.url.replace("/loop?", f"/{name}?")
+        if migrated:
+            migrate(url)
+        return url
+
+    def settings(self, database_url: str | None = None) -> Settings:
+        """Return settings with a database, port and books of their own; the bank is at once."""
+        home = self.folder / f"home-{secrets.token_hex(4)}"
+        home.mkdir()
+        return load_settings(
+            {},
+            home=str(home),
+            port=str(free_port()),
+            database_url=database_url or self.database(),
+            nats_url=self.nats.url,
+            master_keys=f"k1:{secrets.token_hex(32)}",
+            sandbox_latency_s="0",
+        )
+
+
+@contextlib.contextmanager
+def servers(folder: Path) -> Iterator[Servers]:
+    """Start both servers as `loop up` does, but for more connections."""
+    with (
+        EmbeddedPostgres(folder, settings={"max_connections": "400"}) as postgres,
+        EmbeddedNats(folder) as nats,
+    ):
+        yield Servers(folder, postgres, nats)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def process(*arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[int]:
+    """Run a Python module until the end of the block; gives its pid."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, "MALLOC_ARENA_MAX": "2", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        try:
+            yield running.pid
+            assert running.poll() is None, f"{arguments} ended with {running.returncode}"
+        finally:
+            running.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(running.wait)
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[int]:
+    """Run `loop serve`; gives its pid once it answers."""
+    async with process("gateway.cli", "serve", env=settings.environment()) as pid:
+        url = f"http://{settings.host}:{settings.port}"
+        async with asyncio.timeout(READY_S):
+            while not await asyncio.to_thread(answers, url):
+                await asyncio.sleep(0.05)
+        yield pid
+
+
+@contextlib.asynccontextmanager
+async def working(settings: Settings, only: str | None = None) -> AsyncIterator[int]:
+    """Run `loop work`; gives its pid."""
+    roles = ("--only", only) if only else ()
+    async with process("gateway.cli", "work", *roles, env=settings.environment()) as pid:
+        yield pid
+
+
+@contextlib.asynccontextmanager
+async def shops(settings: Settings, number: int) -> AsyncIterator[tuple[Application, list[Shop]]]:
+    """Give the application of this process and some merchants."""
+    async with application(settings, name="bench") as app:
+        yield app, [await _shop(app) for _ in range(number)]
+
+
+async def _shop(app: Application) -> Shop:
+    caller = Caller(
+        actor=Actor("operator", "bench"), merchant_id="", mode="test", correlation_id=new_id("req")
+    )
+    merchant = await register_merchant(app.ports, caller, name="Bench shop")
+    caller = Caller(
+        actor=Actor("operator", "bench"),
+        merchant_id=merchant.id,
+        mode="test",
+        correlation_id=new_id("req"),
+    )
+    issued = await issue_key(
+        app.ports,
+        caller,
+        name="bench",
+        mode="test",
+        hash_secret=lambda secret: key_hash(app.master_keys, secret),
+    )
+    return Shop(caller, issued.secret)
+
+
+async def level(database_url: str) -> None:
+    """Wait until every projection has seen the whole log."""
+    await install(database_url)
+    async with await psycopg.AsyncConnection.connect(
+        database_url, autocommit=True, options="-c search_path=loop"
+    ) as db:
+        while True:
+            cursor = await db.execute(
+                "SELECT count(*), min(position) >= (SELECT coalesce(max(notification_id), 0)"
+                " FROM events) FROM projection_positions"
+            )
+            if await cursor.fetchone() == (2, True):
+                return
+            await asyncio.sleep(0.05)
