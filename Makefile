@@ -1,6 +1,7 @@
 # Everything from a Python 3.11 to 3.14 and make: uv comes into .uv, the packages into .venv.
-#   make demo | up | test | check        PYTHON=/path/to/python3.12 make test
+#   make demo | up | test | check | chaos        PYTHON=/path/to/python3.12 make test
 #   make test ARGS="-k refund"
+#   make chaos SEED=7 SECONDS=600 KILLS=1000
 
 UV_VERSION := 0.13.8
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
@@ -31,7 +32,7 @@ ENV_STAMP := .venv/.synced
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: demo up test check install clean
+.PHONY: demo up test check chaos install clean
 
 demo: install
 	$(BIN)/loop demo $(ARGS)
@@ -49,6 +50,12 @@ check: install
 	$(BIN)/lint-imports
 	$(UV) lock --check --offline
 	$(BIN)/pytest $(ARGS)
+
+SEED ?= 1
+SECONDS ?= 60
+
+chaos: install
+	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(if $(KILLS),--kills $(KILLS)) $(ARGS)
 
 install: $(ENV_STAMP)
 
