@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from commands.ports import Append, IdempotencyRecord, NewEvent, Write
+from psycopg_pool import AsyncConnectionPool
+
+from commands.ports import Append, IdempotencyRecord, KeyRow, NewEvent, Write
 from domain import events as e
 from domain.ids import new_id
 from domain.metadata import Actor, Metadata, Sealed
@@ -94,3 +96,25 @@ async def ticks_until(condition: Callable[[], object], ticks_max: int = 10_000) 
             return
         await asyncio.sleep(0)
     raise AssertionError("the condition did not come to hold")
+
+
+async def sql(pool: AsyncConnectionPool, statement: Any, *arguments: Any) -> list[tuple[Any, ...]]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(statement, arguments)
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def outcomes(*appends: Awaitable[Any]) -> list[Any]:
+    """Return what each gives or raises."""
+    return await asyncio.gather(*appends, return_exceptions=True)
+
+
+def key_row(key_id: str, **more: Any) -> KeyRow:
+    return KeyRow(
+        key_hash=key_id.encode().ljust(32, b"."),
+        key_id=key_id,
+        merchant_id=MERCHANT,
+        mode="test",
+        scopes=("orders:write", "orders:read"),
+        **more,
+    )

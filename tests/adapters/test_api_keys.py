@@ -22,12 +22,6 @@ async def keys(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[Po
         yield keys
 
 
-@pytest.fixture
-async def store(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[PostgresEventStore]:
-    async with opened(PostgresEventStore(database_url, pool)) as store:
-        yield store
-
-
 def row_of(secret: str, expires_at: datetime | None = None) -> KeyRow:
     return KeyRow(
         key_hash=key_hash(MASTER, secret),

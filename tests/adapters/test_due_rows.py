@@ -2,7 +2,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +11,7 @@ from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
 from commands.ports import DueChange, DueRow
 from domain.ids import new_id
-from tests.appends import append_of, opened
+from tests.appends import append_of, opened, sql
 from tests.waiting import until
 
 
@@ -37,12 +36,6 @@ async def due(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[Pos
 async def other(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[PostgresDueRows]:
     async with worker(database_url, pool) as other:
         yield other
-
-
-async def sql(pool: AsyncConnectionPool, statement: Any, *arguments: Any) -> list[tuple[Any, ...]]:
-    async with pool.connection() as connection:
-        cursor = await connection.execute(statement, arguments)
-        return await cursor.fetchall() if cursor.description else []
 
 
 async def plant(pool: AsyncConnectionPool, *orders: str, at: str = "-1 s") -> None:

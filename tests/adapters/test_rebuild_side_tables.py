@@ -1,8 +1,6 @@
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from psycopg_pool import AsyncConnectionPool
@@ -16,17 +14,11 @@ from domain.events import OrderCreated
 from domain.ids import new_id
 from domain.money import Money
 from domain.order.evolve import evolve
-from tests.appends import MERCHANT, metadata, opened
+from tests.appends import MERCHANT, metadata, sql
 from tests.history import History, life
 
 SCOPE = f"{MERCHANT}:test"
 EXPIRES = datetime(2031, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[PostgresEventStore]:
-    async with opened(PostgresEventStore(database_url, pool)) as store:
-        yield store
 
 
 async def create(store: PostgresEventStore, external_id: str) -> str:
@@ -44,12 +36,6 @@ async def create(store: PostgresEventStore, external_id: str) -> str:
         )
     )
     return order_id
-
-
-async def sql(pool: AsyncConnectionPool, statement: Any, *arguments: Any) -> list[tuple[Any, ...]]:
-    async with pool.connection() as connection:
-        cursor = await connection.execute(statement, arguments)
-        return await cursor.fetchall() if cursor.description else []
 
 
 async def test_what_commands_wrote_is_what_the_log_says(

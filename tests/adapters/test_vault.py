@@ -33,12 +33,6 @@ async def vault(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[P
         yield vault
 
 
-@pytest.fixture
-async def store(database_url: str, pool: AsyncConnectionPool) -> AsyncIterator[PostgresEventStore]:
-    async with opened(PostgresEventStore(database_url, pool)) as store:
-        yield store
-
-
 async def sealed_for(
     vault: PostgresVault, store: PostgresEventStore, value: Any, **where: Any
 ) -> Sealed:
