@@ -163,7 +163,7 @@ def record_refunded(order: Order, command: c.RecordRefunded) -> Events:
     refunded = e.OrderRefunded(
         refund_id=asked.id if asked else command.new_id,
         attempt_id=asked.attempt_id if asked else attempt.id,
-        processor=attempt.processor,
+        processor=asked.processor if asked else attempt.processor,
         processor_id=command.processor_id,
         amount=ours,
         kind=asked.kind if asked else "stray" if stray else "merchant",
@@ -216,11 +216,12 @@ def record_dispute(order: Order, command: c.RecordDispute) -> Events:
     """Bring a dispute to what the processor shows now: opened, moved, closed."""
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "facts go to the attempt that owns the payment"
-    currency, processor = order.amount.currency, attempt.processor
+    currency = order.amount.currency
     known = order.dispute(command.dispute_id) or next(
         (d for d in order.disputes if d.processor_id == command.processor_id), None
     )
     dispute_id = known.id if known else command.dispute_id
+    processor = known.processor if known else attempt.processor
     events: list[e.OrderEvent] = []
     if known is None:
         opened = e.DisputeOpened(

@@ -70,16 +70,17 @@ class Life:
             self.play(c.Cancel())
 
     def step(self) -> tuple[c.OrderCommand, tuple[e.OrderEvent, ...] | Rejected]:
-        """Play one command: what is due next, or whatever comes."""
+        """Play one command."""
+        command = self.draw()
+        return command, self.play(command)
+
+    def draw(self) -> c.OrderCommand:
+        """What is due next, or whatever comes."""
         due = [s for s in steps(self.now) if s.operation != "expire_session"]
         roll = self.random.random()
         if due and roll < 0.45:
-            command = self.random.choice(answers(self.now, self.random.choice(due), self.count))
-        elif roll < 0.65:
-            command = self.merchants()
-        else:
-            command = self.fact()
-        return command, self.play(command)
+            return self.random.choice(answers(self.now, self.random.choice(due), self.count))
+        return self.merchants() if roll < 0.65 else self.fact()
 
     def play(self, command: c.OrderCommand) -> tuple[e.OrderEvent, ...] | Rejected:
         self.count += 1
