@@ -1,32 +1,80 @@
-"""`loop migrate`: bring the database to the newest schema."""
+"""`loop migrate`: bring the database to the newest schema, or check what stands beside the log."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.verbs import common
 
-EXAMPLE = "Example: LOOP_DATABASE_URL=postgresql://… LOOP_NATS_URL=nats://… loop migrate --json"
+if TYPE_CHECKING:
+    from adapters.rebuild_side_tables import Report
+
+EXAMPLE = "Example: loop migrate --check --json"
 
 
-@click.command(epilog=EXAMPLE, short_help="Bring the database to the newest schema.")
+@click.command(epilog=EXAMPLE, short_help="Bring the database to the newest schema; check it.")
 @common.data_option
+@click.option("--check", is_flag=True, help="Change nothing: compare due rows and claims.")
+@click.option("--repair", is_flag=True, help="With --check: add the rows that are missing.")
 @common.json_option
-def migrate(data: Path | None, *, as_json: bool) -> None:
+def migrate(data: Path | None, *, check: bool, repair: bool, as_json: bool) -> None:
     """Run the migrations that the database does not have yet, each in its own transaction.
 
-    Then the tables of read models that have none yet are made. `loop up` does this by itself. It may run while others do. With --json: {"ran": [names]}.
+    Then the tables of read models that have none yet are made. `loop up` does this by itself.
+    It may run while others do. With --json: {"ran": [names]}.
     """
+    if repair and not check:
+        raise click.UsageError("--repair goes with --check")
+    url = common.load(data).database_url
+    if check:
+        _check(url, repair=repair, as_json=as_json)
+    else:
+        _migrate(url, as_json=as_json)
+
+
+def _migrate(url: str, *, as_json: bool) -> None:
     from adapters import migrations  # noqa: PLC0415 - heavy
     from adapters.read_models import install  # noqa: PLC0415 - heavy
 
-    settings = common.load(data)
     with common.readable():
-        ran = migrations.migrate(settings.database_url)
-    common.run(install(settings.database_url))
+        ran = migrations.migrate(url)
+    common.run(install(url))
     if as_json:
         common.print_json({"ran": ran}, indent=0)
         return
     for name in ran:
         click.echo(f"ran {name}")
     click.echo(f"{len(ran)} run, the schema is up to date" if ran else "the schema is up to date")
+
+
+def _check(url: str, *, repair: bool, as_json: bool) -> None:
+    report, repaired = common.run(_report(url, repair=repair))
+    if as_json:
+        differences, examples = report.differences, report.examples
+        found = {"orders": report.orders, "differences": differences, "examples": examples}
+        common.print_json(found | {"repaired": repaired})
+    else:
+        _show(report, repaired)
+    if report.differences:
+        raise SystemExit(1)
+
+
+async def _report(url: str, *, repair: bool) -> "tuple[Report, int]":
+    """Return what differs, after the repair if one is asked for, and how much it added."""
+    from adapters.rebuild_side_tables import check_side_tables  # noqa: PLC0415 - heavy
+
+    if not repair:
+        return await check_side_tables(url), 0
+    repaired = (await check_side_tables(url, repair=True)).repaired
+    return await check_side_tables(url), repaired
+
+
+def _show(report: "Report", repaired: int) -> None:
+    if repaired:
+        click.echo(f"added {repaired} rows")
+    for one in report.examples:
+        row = f"{one.order_id} {one.key}: expected {one.expected}, found {one.found}"
+        click.secho(f"{one.table} {one.problem}  {row}", fg="red")
+    count = sum(report.differences.values())
+    click.echo(f"{report.orders} orders, {count or 'no'} differences from the log")
