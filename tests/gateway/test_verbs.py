@@ -153,3 +153,26 @@ def test_an_unknown_order_ends_with_one(order_id: str, data: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == f"Error: there is no order {order_id} in this log\n"
     assert done.stdout == ""
+
+
+def test_the_check_finds_a_lost_row_and_repairs_it(running: Up, data: Path) -> None:
+    body = {"amount": 4999, "externalId": "order-17"}
+    made = post(running, "/v1/orders", body)
+    assert as_json("migrate", "--check", "--data", data)["differences"] == {}
+    with database(data) as db:
+        lost = db.execute("DELETE FROM claims WHERE owner = %s", [made["id"]])
+        assert lost.rowcount == 1
+
+    found = loop("migrate", "--check", "--json", "--data", data)
+    shown = loop("migrate", "--check", "--data", data)
+    mended = as_json("migrate", "--check", "--repair", "--data", data)
+
+    assert (found.returncode, shown.returncode) == (1, 1)
+    assert json.loads(found.stdout)["differences"] == {"claims.missing": 1}
+    assert f"claims missing  {made['id']}" in shown.stdout
+    assert "1 differences from the log" in shown.stdout
+    assert (mended["differences"], mended["repaired"]) == ({}, 1)
+
+
+def test_repair_alone_is_wrong_usage(data: Path) -> None:
+    assert loop("migrate", "--repair", "--data", data).returncode == 2
