@@ -4,6 +4,7 @@ python -m tests.chaos.run --seed 7 --seconds 600 --kills 1000
 """
 
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -18,8 +19,9 @@ from tests.chaos.storm import Report, storm
 @click.option("--seed", default=1, show_default=True, help="Who is killed when.")
 @click.option("--seconds", default=60.0, show_default=True, help="How long the storm lasts.")
 @click.option("--kills", type=int, help="How many kills.  [1.2 a second]")
+@click.option("--keep", type=click.Path(path_type=Path), help="A new folder for logs and data.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON value on stdout.")
-def main(seed: int, seconds: float, kills: int | None, *, as_json: bool) -> None:
+def main(seed: int, seconds: float, kills: int | None, keep: Path | None, *, as_json: bool) -> None:
     """Kill processes, backends and servers of a working Loop, then judge what is left."""
     wanted = kills or max(1, int(seconds * 1.2))
     err = Console(stderr=True)
@@ -30,7 +32,7 @@ def main(seed: int, seconds: float, kills: int | None, *, as_json: bool) -> None
         def progress(done: int, phase: str) -> None:
             bar.update(task, description=phase, completed=done or wanted)
 
-        report = storm(seed=seed, seconds=seconds, kills=wanted, progress=progress)
+        report = storm(seed=seed, seconds=seconds, kills=wanted, progress=progress, keep=keep)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     else:

@@ -5,7 +5,7 @@ import contextlib
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -66,17 +66,18 @@ class Report(msgspec.Struct, frozen=True):
 Progress = Callable[[int, str], None]
 
 
-def storm(*, seed: int, seconds: float, kills: int, progress: Progress) -> Report:
+def storm(
+    *, seed: int, seconds: float, kills: int, progress: Progress, keep: Path | None = None
+) -> Report:
     """Kill `kills` times within about `seconds`, let all come to rest, and judge.
 
-    Must run in the main thread, as the servers do.
+    Must run in the main thread, as the servers do. Logs and data stay in `keep`, if it is given.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="loop-storm-", ignore_cleanup_errors=True) as folder,
-        troupe(Path(folder), orders_per_s=ORDERS_PER_S) as all_of_it,
-        Acknowledged(Path(folder, "acks")) as acknowledged,
+        _folder(keep) as folder,
+        troupe(folder, orders_per_s=ORDERS_PER_S) as all_of_it,
+        Acknowledged(folder / "acks") as acknowledged,
     ):
-        Path(folder).chmod(0o711)
         with Tail(all_of_it.postgres.url) as tail:
             all_of_it.start()
             killer = Killer(all_of_it, seed)
@@ -102,6 +103,18 @@ def storm(*, seed: int, seconds: float, kills: int, progress: Progress) -> Repor
             drained=drained,
             verdicts=verdicts,
         )
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Give a folder that PostgreSQL's own user may pass through."""
+    if keep is not None:
+        keep.mkdir(mode=0o711, parents=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="loop-storm-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 def _storm(
