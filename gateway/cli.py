@@ -11,6 +11,7 @@ VERBS: Final = {
     "demo": "gateway.verbs.demo:demo",
     "serve": "gateway.verbs.serve:serve",
     "work": "gateway.verbs.work:work",
+    "sandbox": "gateway.verbs.sandbox:sandbox",
     "migrate": "gateway.verbs.migrate:migrate",
     "keys": "gateway.verbs.keys:keys",
     "projections": "gateway.verbs.projections:projections",

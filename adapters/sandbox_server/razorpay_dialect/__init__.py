@@ -1,0 +1,1 @@
+"""Razorpay as the sandbox speaks it."""

@@ -1,0 +1,1 @@
+"""Stripe as the sandbox speaks it."""

@@ -1,0 +1,205 @@
+"""The courier: delivers queued webhooks, signed as each vendor signs, and retries."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from typing import Final
+
+import httpx
+import msgspec
+
+from adapters.sandbox_server.box import Box
+from adapters.sandbox_server.wire import Json
+
+AT_ONCE_MAX: Final = 16
+TIMEOUT_S: Final = 5.0
+FLUSH_S: Final = 5.0
+RETRIES_S: Final = {
+    "stripe": (10, 60, 300, 1800, 7200, 18_000, 36_000, 43_200, 86_400, 86_400),
+    "razorpay": (10, 60, 300, 1800, 3600, 7200, 14_400, 28_800, 28_800),
+}
+"""Pauses between tries in virtual seconds: about three days, and about one."""
+NOTE_MAX: Final = 200
+OK: Final = range(200, 300)
+
+
+class Courier:
+    """Delivers webhooks until it is stopped."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._wake = asyncio.Event()
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._lanes: set[tuple[str, str]] = set()
+        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        box.changed = self._wake.set
+
+    async def run(self) -> None:
+        """Deliver what is due, for ever; timers strike meanwhile."""
+        while True:
+            self._wake.clear()
+            self._box.run_due()
+            pause = self._start()
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """Break off what is under way; it is due again after the next start."""
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        await self._client.aclose()
+
+    async def flush(self, payments: tuple[str, ...]) -> None:
+        """Wait until what is queued for these payments has been tried once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                while rows := self._untried(payments):
+                    for row in rows:
+                        self._begin(row)
+                    await asyncio.wait(
+                        self._under_way.values(), return_when=asyncio.FIRST_COMPLETED
+                    )
+
+    def _untried(self, payments: tuple[str, ...]) -> list[Json]:
+        marks = ", ".join("?" * len(payments))
+        rows = self._box.store.db.execute(
+            f"SELECT * FROM deliveries WHERE payment IN ({marks}) "  # noqa: S608 - only marks
+            "AND state = 'pending' AND tries = 0 ORDER BY due, n",
+            payments,
+        )
+        return [dict(row) for row in rows]
+
+    def _start(self) -> float:
+        """Start what is due; give how long nothing will be."""
+        now = self._box.clock.now()
+        db = self._box.store.db
+        rows = db.execute(
+            "SELECT * FROM deliveries WHERE state = 'pending' AND due <= ? ORDER BY due, n LIMIT ?",
+            (now, 2 * AT_ONCE_MAX),
+        ).fetchall()
+        for row in rows:
+            if len(self._under_way) < AT_ONCE_MAX:
+                self._begin(row)
+        after = db.execute(
+            "SELECT min(due) AS due FROM deliveries WHERE state = 'pending' AND due > ?", (now,)
+        ).fetchone()["due"]
+        soonest = min(self._box.next_due, now + 60 if after is None else after)
+        return max(0.01, min(60.0, soonest - now))
+
+    def _begin(self, row: Json) -> None:
+        lane = (row["payment"], row["endpoint"])
+        if row["n"] in self._under_way or lane in self._lanes:
+            return  # what one endpoint hears of one payment goes out one after the other
+        self._lanes.add(lane)
+        task = asyncio.get_running_loop().create_task(self._deliver(row))
+        self._under_way[row["n"]] = task
+        task.add_done_callback(lambda _: self._ended(row["n"], lane))
+
+    def _ended(self, number: int, lane: tuple[str, str]) -> None:
+        self._under_way.pop(number, None)
+        self._lanes.discard(lane)
+        self._wake.set()
+
+    async def _deliver(self, row: Json) -> None:
+        endpoint = self._endpoint(row["endpoint"])
+        if endpoint is None or endpoint["status"] != "enabled":
+            self._write(row, "failed", None, "the endpoint is gone or disabled")
+            return
+        headers = signed(self._box, endpoint, row)
+        try:
+            reply = await self._client.post(endpoint["url"], content=row["body"], headers=headers)
+        except httpx.HTTPError as error:
+            self._retry(row, endpoint, None, f"{type(error).__name__}: {error}")
+            return
+        if reply.status_code in OK:
+            self._write(row, "delivered", reply.status_code, reply.text[:NOTE_MAX])
+        else:
+            self._retry(row, endpoint, reply.status_code, reply.text[:NOTE_MAX])
+
+    def _endpoint(self, endpoint_id: str) -> Json | None:
+        kind = "stripe.endpoint" if endpoint_id.startswith("we_") else "razorpay.endpoint"
+        return self._box.store.get(kind, endpoint_id)
+
+    def _retry(self, row: Json, endpoint: Json, status: int | None, note: str) -> None:
+        dialect = "stripe" if endpoint["id"].startswith("we_") else "razorpay"
+        pauses = RETRIES_S[dialect]
+        if row["tries"] >= len(pauses):
+            self._write(row, "failed", status, note)
+            if dialect == "razorpay":
+                endpoint["status"] = "disabled"
+                self._box.store.save("razorpay.endpoint", endpoint)
+            return
+        self._write(row, "pending", status, note, pause=pauses[row["tries"]])
+
+    def _write(
+        self, row: Json, state: str, status: int | None, note: str, *, pause: float = 0
+    ) -> None:
+        now = self._box.clock.now()
+        with self._box.store.transaction():
+            self._box.store.db.execute(
+                "INSERT INTO attempts (delivery, at, status, note) VALUES (?, ?, ?, ?)",
+                (row["n"], now, status, note),
+            )
+            self._box.store.db.execute(
+                "UPDATE deliveries SET state = ?, due = ?, tries = tries + 1 WHERE n = ?",
+                (state, now + pause, row["n"]),
+            )
+
+
+def signed(box: Box, endpoint: Json, row: Json) -> dict[str, str]:
+    """Give a delivery's headers; Stripe signs every try anew, Razorpay's event id is not signed."""
+    secrets = endpoint["_secrets"]
+    secret = row["secret"] or secrets[0]
+    if row["mode"] == "old_secret":
+        secret = secrets[1] if len(secrets) > 1 else f"old_{secret}"
+    body: bytes = row["body"]
+    if endpoint["id"].startswith("we_"):
+        stamp = int(box.clock.now())
+        mark = _hmac(secret, f"{stamp}.".encode() + body)
+        if row["mode"] == "bad_signature":
+            mark = mark[::-1]
+        return {
+            "content-type": "application/json; charset=utf-8",
+            "user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+            "stripe-signature": f"t={stamp},v1={mark}",
+        }
+    mark = _hmac(secret, body)
+    if row["mode"] == "bad_signature":
+        mark = mark[::-1]
+    return {
+        "content-type": "application/json",
+        "user-agent": "Razorpay-Webhook/v1",
+        "x-razorpay-event-id": row["event_id"],
+        "x-razorpay-signature": mark,
+    }
+
+
+def _hmac(secret: str, body: bytes) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def log(box: Box, limit: int = 1000) -> list[Json]:
+    """Give the deliveries with their tries, newest first."""
+    rows = box.store.db.execute(
+        "SELECT n, event, event_id, payment, endpoint, made, due, state, mode, tries, body "
+        "FROM deliveries ORDER BY n DESC LIMIT ?",
+        (limit,),
+    ).fetchall()
+    return [
+        dict(row)
+        | {
+            "body": msgspec.json.decode(row["body"]),
+            "attempts": [
+                dict(one)
+                for one in box.store.db.execute(
+                    "SELECT at, status, note FROM attempts WHERE delivery = ? ORDER BY n",
+                    (row["n"],),
+                )
+            ],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,82 @@
+"""`loop sandbox`: both vendors' dialects on loopback, in the foreground."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.verbs import common
+
+if TYPE_CHECKING:
+    from adapters.sandbox_server.server import Options, Ready
+
+EXAMPLE = "Example: loop sandbox --webhook stripe:http://127.0.0.1:3000/hooks=whsec_x"
+
+
+@click.command(epilog=EXAMPLE, short_help="Serve Stripe's and Razorpay's dialects on loopback.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder of its file, made if need be.  [all in memory]",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=18_440, show_default=True)
+@click.option("--seed", type=int, help="Of the faults.  [the data folder's, else 0]")
+@click.option("--profile", metavar="NAME", help="calm, flaky, brownout, outage or hostile.")
+@click.option(
+    "--webhook", "webhooks", multiple=True, metavar="[DIALECT:]URL=SECRET", help="Repeatable."
+)
+@common.json_option
+def sandbox(
+    data: Path | None,
+    host: str,
+    port: int,
+    seed: int | None,
+    profile: str | None,
+    webhooks: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Play Stripe and Razorpay on loopback until Ctrl-C, with books of its own.
+
+    Takes any key `sk_test_…` and `rzp_test_…`; two keys `sk_test_shop_…` are of one account. What
+    happens is said by the vendors' own test cards and by amounts (4001 declines, 5002 answers 500
+    after the effect, …): GET /_sandbox/scenarios lists them. Exit code 1: the address is no
+    loopback address or taken, another sandbox uses the folder, or the environment holds a live key.
+    """
+    from adapters.sandbox_server.server import Options  # noqa: PLC0415 - heavy
+
+    options = Options(
+        data=data, host=host, port=port, seed=seed, profile=profile, webhooks=webhooks
+    )
+    common.run(_serve(options, as_json=as_json))
+
+
+async def _serve(options: "Options", *, as_json: bool) -> None:
+    from adapters.sandbox_server.server import CannotStartError, serve  # noqa: PLC0415 - heavy
+    from adapters.sandbox_server.store import TakenError  # noqa: PLC0415 - heavy
+
+    def say(ready: "Ready") -> None:
+        if as_json:
+            common.print_json(ready, indent=0)
+        else:
+            click.echo(_told(ready))
+
+    try:
+        async with common.until_told() as stop:
+            await serve(options, stop, say)
+    except (CannotStartError, TakenError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _told(ready: "Ready") -> str:
+    razorpay_key = f"{ready.razorpay_key_id}:{ready.razorpay_key_secret}"
+    return "\n".join(
+        (
+            f"ready  {ready.url} (seed {ready.seed})",
+            f"stripe    LOOP_STRIPE_BASE_URL={ready.stripe_url}  key {ready.stripe_key}",
+            f"razorpay  LOOP_RAZORPAY_BASE_URL={ready.razorpay_url}  key {razorpay_key}",
+            f"control   {ready.control_url}  bearer token {ready.token}",
+        )
+    )
