@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 TRIES_MAX: Final = 5
 """Tries of one call before its outcome is called unknown in the log."""
+PREPARE_TRIES_MAX: Final = 3
+"""Tries to reach the only processor before the order fails, with proof that nothing was sent."""
 RETRY_CAP_S: Final = 60.0
 PENDING_CAP_S: Final = 3_600.0
 DOUBT_S: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
@@ -249,7 +251,7 @@ class PaymentSaga:
     async def _authorize(self, act: Act) -> Result:
         attempt, processor = _both(act)
         if processor is None:
-            return await self._not_sent(act)
+            return act.doubt if attempt.reference else await self._not_sent(act)
         call = _attempt_call(act.order, attempt)
         if attempt.reference is None:
             outcome = await self._call(processor.prepare(call, act.credentials))
@@ -302,12 +304,26 @@ class PaymentSaga:
                 return Facts((declined,))
             case Pending(look_again_s=seconds):
                 return Later(seconds)
+            case NotSent() if not prepared:
+                return await self._not_reached(act)
             case NotSent() if act.first_try:
                 return await self._not_sent(act)
             case NotSent(cause=cause) | Unknown(cause=cause):
                 return self._uncertain(act, "authorize", cause)
             case _:
                 return self._uncertain(act, "authorize", f"unexpected {type(outcome).__name__}")
+
+    async def _not_reached(self, act: Act) -> Result:
+        """Ask again a few times, unless somebody else can be asked.
+
+        Without a reference no money can have moved, however often it was tried.
+        """
+        attempt, _ = _both(act)
+        others = {a.processor for a in attempt.decision.inputs.accounts if a.enabled}
+        alone = not others - {a.processor for a in act.order.attempts}
+        if alone and act.row.tries < PREPARE_TRIES_MAX:
+            return act.retry
+        return await self._not_sent(act)
 
     async def _not_sent(self, act: Act) -> Result:
         """It is proven that nothing was sent: the attempt is closed by that."""

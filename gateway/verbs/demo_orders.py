@@ -141,8 +141,14 @@ SCENARIOS: Final = (
     _declined("expired card", "sbx_decline_expired_card", "expired_card", 750),
     _declined("no such token", "sbx_nonsense", "invalid_token", 2500),
     Scenario(
+        name="Bank reached at the second try",
+        steps=(pay("sbx_unavailable_once"), Captured(minor=4150)),
+        amount=4150,
+        ends="captured",
+    ),
+    Scenario(
         name="Bank unreachable, nothing was sent",
-        steps=(pay("sbx_unavailable_once"),),
+        steps=(pay("sbx_unavailable"),),
         amount=3150,
         ends="failed",
         failure="processor_unavailable",

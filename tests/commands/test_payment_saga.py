@@ -48,6 +48,7 @@ async def test_a_declined_order_fails_after_its_payment_is_closed(
 @pytest.mark.parametrize(
     "token",
     [
+        "sbx_unavailable_once",
         "sbx_error_after",
         "sbx_hang_before",
         "sbx_hang_after",
