@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from adapters.sandbox import rules
 from adapters.sandbox.books import Books, RequestCount, read_books, read_requests
 from adapters.sandbox.objects import Answer, Capture, Payment, Refund, View
-from adapters.sandbox.store import Param, Request, Store
+from adapters.sandbox.store import BUSY_TIMEOUT_S, Param, Request, Store
 from adapters.sandbox.tokens import APPROVE
 
 HOLD_S: Final = 7 * 86_400
@@ -32,12 +32,18 @@ class Bank:
         path: the SQLite file, made if missing.
         hold_s: how long money stays held.
         clock: microseconds since 1970, UTC.
+        busy_timeout_s: how long to wait while another connection writes to the file.
     """
 
     def __init__(
-        self, path: Path, *, hold_s: int = HOLD_S, clock: Callable[[], int] = now_us
+        self,
+        path: Path,
+        *,
+        hold_s: int = HOLD_S,
+        clock: Callable[[], int] = now_us,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self._store = Store(path)
+        self._store = Store(path, busy_timeout_s=busy_timeout_s)
         self._hold_us = hold_s * 1_000_000
         self._clock = clock
 

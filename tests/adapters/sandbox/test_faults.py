@@ -186,7 +186,7 @@ async def test_a_decline_that_the_adapter_does_not_know_is_a_doubt(
 
 async def test_a_broken_bank_is_a_doubt(processor: SandboxProcessor) -> None:
     reference = await prepared(processor, "sbx_approve")
-    processor.bank.close()
+    processor.close()
     outcome = await processor.authorize(attempt("sbx_approve"), reference, NONE)
     assert isinstance(outcome, Unknown)
     assert isinstance(await processor.lookup(reference, "authorize", NONE), Unknown)
