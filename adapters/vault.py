@@ -32,7 +32,11 @@ _PUT: Final = (
     "INSERT INTO secrets (merchant_id, owner, field, box) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (merchant_id, owner, field) DO UPDATE SET box = excluded.box"
 )
-_GET: Final = "SELECT box FROM secrets WHERE merchant_id = %s AND owner = %s AND field = %s"
+_GET: Final = (
+    "SELECT s.merchant_id, s.owner, s.field, s.box FROM secrets s "
+    "JOIN unnest(%s::text[], %s::text[], %s::text[]) AS k (merchant_id, owner, field) "
+    "ON s.merchant_id = k.merchant_id AND s.owner = k.owner AND s.field = k.field"
+)
 
 
 class MasterKeyError(Exception):
@@ -115,17 +119,22 @@ class PostgresVault:
         self._by_subject: Coalesced[tuple[str, str], Any] = Coalesced(
             database_url, _load_by_subject
         )
+        self._secrets: Coalesced[tuple[str, str, str], bytes | None] = Coalesced(
+            database_url, _load_secrets
+        )
 
     async def run(self) -> None:
         """Serve until `close`."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._by_id.run())
             tasks.create_task(self._by_subject.run())
+            tasks.create_task(self._secrets.run())
 
     def close(self) -> None:
         """Take nothing more."""
         self._by_id.close()
         self._by_subject.close()
+        self._secrets.close()
 
     async def seal(
         self,
@@ -191,11 +200,10 @@ class PostgresVault:
 
     async def get_secret(self, owner: str, field: str, *, merchant_id: str) -> bytes | None:
         """See `commands.ports.Vault.get_secret`."""
-        async with borrowed(self._pool) as connection:
-            row = await (await connection.execute(_GET, (merchant_id, owner, field))).fetchone()
-        if row is None:
+        box = await self._secrets.get((merchant_id, owner, field))
+        if box is None:
             return None
-        return self._master.unwrap(bytes(row[0]), f"secret:{merchant_id}:{owner}:{field}")
+        return self._master.unwrap(box, f"secret:{merchant_id}:{owner}:{field}")
 
     async def credentials(
         self, merchant_id: str, mode: Mode, processor: str, version: int
@@ -222,6 +230,18 @@ async def _load_by_subject(
         await connection.execute(_BY_SUBJECT, (merchants, names))
     ).fetchall():
         found[merchant_id, subject] = (key_id, bytes(wrapped), merchant_id)
+    return found
+
+
+async def _load_secrets(
+    connection: AsyncConnection[Any], places: list[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], bytes | None]:
+    found: dict[tuple[str, str, str], bytes | None] = dict.fromkeys(places)
+    columns = [list(column) for column in zip(*places, strict=True)]
+    for merchant_id, owner, field, box in await (
+        await connection.execute(_GET, columns)
+    ).fetchall():
+        found[merchant_id, owner, field] = bytes(box)
     return found
 
 
