@@ -4,12 +4,22 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from adapters.housekeeping import expire_idempotency
 from adapters.projector import Projector
 from adapters.relay import Relay
 from adapters.saga_worker import SagaWorker
+from adapters.waiting import set_within
 from adapters.wiring import Application
 from commands.sagas.payment import PaymentSaga
 from projections import PROJECTIONS
+
+HOUSEKEEPING_S: Final = 3600.0
+
+log = structlog.get_logger(__name__)
 
 Role = Callable[[Application, asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -34,10 +44,22 @@ async def _saga(app: Application, stop: asyncio.Event) -> None:
     await worker.run(stop)
 
 
+async def _housekeeping(app: Application, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            deleted = await expire_idempotency(app.pool)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("housekeeping_postponed", error=type(error).__name__)
+        else:
+            log.info("idempotency_expired", deleted=deleted)
+        await set_within(stop, HOUSEKEEPING_S)
+
+
 ROLES: Final[dict[str, Role]] = {
     "relay": _relay,
     "projections": _projections,
     "saga": _saga,
+    "housekeeping": _housekeeping,
 }
 """What `--only` can pick; a new role is one function and one line."""
 
