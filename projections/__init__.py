@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from projections.audit_tree import AuditTree
 from projections.base import Projection
 from projections.orders import OrdersView
 from projections.transactions import TransactionsView
@@ -9,4 +10,5 @@ from projections.transactions import TransactionsView
 PROJECTIONS: Final[dict[str, Projection]] = {
     "orders": OrdersView(),
     "transactions": TransactionsView(),
+    "audit_tree": AuditTree(),
 }
