@@ -60,9 +60,9 @@ def normal_side(account: str) -> Direction:
     return "credit" if account.startswith(_CREDIT_NORMAL) else "debit"
 
 
-def balance(account: str, debits: int, credits: int) -> int:  # noqa: A002 - the field's own word
+def balance(account: str, debited: int, credited: int) -> int:
     """Return an account's balance in minor units, positive on its normal side."""
-    return debits - credits if normal_side(account) == "debit" else credits - debits
+    return debited - credited if normal_side(account) == "debit" else credited - debited
 
 
 def postings(event: e.AnyEvent, metadata: Metadata) -> Transfer | None:

@@ -4,11 +4,13 @@ from typing import Final
 
 from projections.audit_tree import AuditTree
 from projections.base import Projection
+from projections.ledger import LedgerView
 from projections.orders import OrdersView
 from projections.transactions import TransactionsView
 
 PROJECTIONS: Final[dict[str, Projection]] = {
     "orders": OrdersView(),
     "transactions": TransactionsView(),
+    "ledger": LedgerView(),
     "audit_tree": AuditTree(),
 }

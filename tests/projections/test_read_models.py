@@ -27,7 +27,6 @@ from replay.follow import follow
 from tests.history import START, History, created, life, routed
 from tests.waiting import running, until
 
-
 PER_STREAM = [name for name, projection in PROJECTIONS.items() if projection.per_stream]
 
 
@@ -234,15 +233,14 @@ def test_a_cursor_survives_its_text(at: datetime, order_id: str) -> None:
 async def test_an_event_of_an_unknown_tag_parks_its_stream_until_it_is_known(
     database_url: str, history: History, db: Connection
 ) -> None:
-    parking = [name for name, projection in PROJECTIONS.items() if projection.per_stream]
     history.append(life("ord_a")[:3])
     newer = history.state(life("ord_a")[3][1]).replace(b"capture_requested.v1", b"teleported.v9")
     history.append_raw([("ord_a", "order.teleported.v9", newer)])
     history.append([*life("ord_b"), ("ord_a", life("ord_a")[4][1])])
-    await applied(database_url, history, *parking)
+    await applied(database_url, history, *PER_STREAM)
 
     status = {s.name: s for s in await projections_status(database_url)}
-    assert [status[name].parked for name in parking] == [1, 1]
+    assert [status[name].parked for name in PER_STREAM] == [1, 1]
     found = {row[0]: (row[17], row[-1]) for row in await rows(db, "orders")}
     assert found == {"ord_a": (3, 4), "ord_b": (7, None)}
     assert {row[0]: row[-1] for row in await rows(db, "transactions")} == {
@@ -262,10 +260,10 @@ async def test_an_event_of_an_unknown_tag_parks_its_stream_until_it_is_known(
         [history.state(life("ord_a")[3][1])],
     )
     history.append([("ord_a", life("ord_a")[5][1])])
-    await applied(database_url, history, *parking)
+    await applied(database_url, history, *PER_STREAM)
     assert all(s.parked == 0 for s in await projections_status(database_url))
     assert {row[0]: (row[17], row[-1]) for row in await rows(db, "orders")}["ord_a"] == (6, None)
-    for name in parking:
+    for name in PER_STREAM:
         assert (await compare(database_url, PROJECTIONS[name])).differences == ()
 
 

@@ -1,0 +1,58 @@
+"""What a merchant has, in five figures per currency, each defined by accounts of the books.
+
+- `held`: `holds`, authorized and neither captured nor given back.
+- `disputed`: `disputed`, withdrawn by disputes that are not decided yet.
+- `pending`: `suspense`, money that was taken against our will and is on its way back. It is not
+  the merchant's.
+- `available`: `payable` less `disputed`: captured, less what was refunded, lost in disputes, kept
+  as fees or paid out, and less what a dispute has withdrawn. It is below zero when the merchant
+  owes.
+- `paidOut`: the debits of `bank`; its balance is zero, because a payout goes through it.
+
+While nothing is paid out in another currency, `available` + `pending` is exactly `receivable`:
+what the processors hold.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from domain.postings import balance
+
+AccountTotals: TypeAlias = tuple[str, str, int, int]
+"""Account, currency, debits and credits in minor units."""
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merchant has in one currency, in minor units."""
+
+    currency: str
+    available: int
+    pending: int
+    held: int
+    disputed: int
+    paid_out: int
+
+
+def balances(accounts: Iterable[AccountTotals]) -> list[Balance]:
+    """Return the balances of one merchant's accounts, by currency."""
+    totals: dict[str, dict[str, int]] = {}
+    for account, currency, debited, credited in accounts:
+        kinds = totals.setdefault(currency, {})
+        kind = account.partition(":")[0]
+        minor = debited if kind == "bank" else balance(account, debited, credited)
+        kinds[kind] = kinds.get(kind, 0) + minor
+    return [_balance(currency, totals[currency]) for currency in sorted(totals)]
+
+
+def _balance(currency: str, kinds: dict[str, int]) -> Balance:
+    disputed = kinds.get("disputed", 0)
+    return Balance(
+        currency=currency,
+        available=kinds.get("payable", 0) - disputed,
+        pending=kinds.get("suspense", 0),
+        held=kinds.get("holds", 0),
+        disputed=disputed,
+        paid_out=kinds.get("bank", 0),
+    )
