@@ -1,6 +1,7 @@
 # Everything from a Python 3.11 to 3.14 and make: uv comes into .uv, the packages into .venv.
 #   make demo | up | test | check | chaos        PYTHON=/path/to/python3.12 make test
 #   make test ARGS="-k refund"
+#   make bench QUICK=1 ONLY=append     figures, see tests/benchmarks/README.md
 #   make chaos SEED=7 SECONDS=600 KILLS=1000
 
 UV_VERSION := 0.13.8
@@ -32,7 +33,7 @@ ENV_STAMP := .venv/.synced
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: demo up test check chaos install clean
+.PHONY: demo up test check chaos bench install clean
 
 demo: install
 	$(BIN)/loop demo $(ARGS)
@@ -56,6 +57,10 @@ SECONDS ?= 60
 
 chaos: install
 	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(if $(KILLS),--kills $(KILLS)) $(ARGS)
+
+bench: install
+	$(UV) sync --frozen --inexact --quiet --group bench
+	$(BIN)/python -m tests.benchmarks.run $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 install: $(ENV_STAMP)
 

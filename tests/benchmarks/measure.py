@@ -137,7 +137,7 @@ async def interleaved(
     return first, second
 
 
-def compared(  # noqa: PLR0917 - a line of the table, in the order of its columns
+def compared(
     name: str,
     ours: Sequence[float],
     unit: str,

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: embedded servers with fsync, databases, `loop` processes, merchants."""
+"""What the benchmarks run on: embedded servers with fsync, databases, processes, merchants."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -29,7 +30,8 @@ from domain.ids import new_id
 from domain.metadata import Actor
 from gateway.verbs.running import answers
 
-READY_S = 30.0
+DEADLINE_S = 1800.0
+"""Longer than anything takes that still works."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Servers:
             migrate(url)
         return url
 
-    def settings(self, database_url: str | None = None) -> Settings:
+    def settings(self, *, nats_url: str | None = None) -> Settings:
         """Return settings with a database, port and books of their own; the bank is at once."""
         home = self.folder / f"home-{secrets.token_hex(4)}"
         home.mkdir()
@@ -68,8 +70,8 @@ class Servers:
             {},
             home=str(home),
             port=str(free_port()),
-            database_url=database_url or self.database(),
-            nats_url=self.nats.url,
+            database_url=self.database(),
+            nats_url=nats_url or self.nats.url,
             master_keys=f"k1:{secrets.token_hex(32)}",
             sandbox_latency_s="0",
         )
@@ -90,22 +92,63 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def start(*arguments: str, env: Mapping[str, str], output: int) -> "subprocess.Popen[bytes]":
+    """Start a Python module with this environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.DEVNULL,
+    )
+
+
 @contextlib.asynccontextmanager
 async def process(*arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[int]:
     """Run a Python module until the end of the block; gives its pid."""
-    with subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        env={**os.environ, "MALLOC_ARENA_MAX": "2", **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as running:
-        try:
-            yield running.pid
-            assert running.poll() is None, f"{arguments} ended with {running.returncode}"
-        finally:
-            running.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(running.wait)
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "2", **(env or {})}
+    running = start(*arguments, env=environment, output=subprocess.DEVNULL)
+    try:
+        yield running.pid
+        assert running.poll() is None, f"{arguments} ended with {running.returncode}"
+    finally:
+        await ended(running)
+
+
+async def ended(running: "subprocess.Popen[bytes]") -> None:
+    """End a process in order."""
+    running.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(running.wait)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], every_s: float = 0.02) -> None:
+    """Wait until a condition holds that only asking again can tell.
+
+    Raises:
+        TimeoutError: after `DEADLINE_S`.
+    """
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(every_s)
+
+
+async def query_until(database_url: str, query: LiteralString, answer: Any) -> None:
+    """Wait until a query of the schema `loop` has one row with this one value."""
+    async with await psycopg.AsyncConnection.connect(
+        database_url, autocommit=True, options="-c search_path=loop"
+    ) as db:
+
+        async def answered() -> bool:
+            return await (await db.execute(query)).fetchone() == (answer,)
+
+        await until(answered)
+
+
+async def responds(url: str) -> None:
+    """Wait until a Loop at this address is ready."""
+    await until(lambda: asyncio.to_thread(answers, url), 0.01)
 
 
 @contextlib.asynccontextmanager
@@ -113,9 +156,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     """Run `loop serve`; gives its pid once it answers."""
     async with process("gateway.cli", "serve", env=settings.environment()) as pid:
         url = f"http://{settings.host}:{settings.port}"
-        async with asyncio.timeout(READY_S):
-            while not await asyncio.to_thread(answers, url):
-                await asyncio.sleep(0.05)
+        await responds(url)
         yield pid
 
 
@@ -158,14 +199,9 @@ async def _shop(app: Application) -> Shop:
 async def level(database_url: str) -> None:
     """Wait until every projection has seen the whole log."""
     await install(database_url)
-    async with await psycopg.AsyncConnection.connect(
-        database_url, autocommit=True, options="-c search_path=loop"
-    ) as db:
-        while True:
-            cursor = await db.execute(
-                "SELECT count(*), min(position) >= (SELECT coalesce(max(notification_id), 0)"
-                " FROM events) FROM projection_positions"
-            )
-            if await cursor.fetchone() == (2, True):
-                return
-            await asyncio.sleep(0.05)
+    await query_until(
+        database_url,
+        "SELECT min(position) >= (SELECT coalesce(max(notification_id), 0) FROM events)"
+        " FROM projection_positions WHERE live",
+        answer=True,
+    )

@@ -13,13 +13,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import psycopg
-
 from adapters.wiring import Application
 from commands.create_order import NewOrder, create_order
 from commands.pay_order import PayOrder, pay_order
 from tests.benchmarks.measure import Bar, Outcome, Size, compared, interleaved
-from tests.benchmarks.stack import Servers, Shop, level, shops, working
+from tests.benchmarks.stack import Servers, Shop, level, query_until, shops, working
 
 AT_A_TIME = 64
 WARM_UP = 64
@@ -61,15 +59,8 @@ class Lives:
 
     async def _shown(self) -> None:
         """Wait until the read model shows all of them as captured."""
-        async with (
-            asyncio.timeout(DEADLINE_S),
-            await psycopg.AsyncConnection.connect(
-                self.database_url, autocommit=True, options="-c search_path=loop"
-            ) as db,
-        ):
-            query = "SELECT count(*) FROM orders WHERE status = 'captured'"
-            while (await (await db.execute(query)).fetchone()) != (self.played,):
-                await asyncio.sleep(0.02)
+        query = "SELECT count(*) FROM orders WHERE status = 'captured'"
+        await query_until(self.database_url, query, self.played)
 
 
 @asynccontextmanager

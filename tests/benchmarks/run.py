@@ -1,0 +1,88 @@
+"""The driver: runs benchmarks on embedded servers with fsync, one after the other.
+
+    make bench                 all, full size (about 40 minutes)
+    make bench QUICK=1         all, small (below 5 minutes)
+    make bench ONLY=append     one or several, separated by commas
+
+A benchmark is a module with `run(servers, size) -> Outcome` and one line of `BENCHMARKS`.
+"""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+import uvloop
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tests.benchmarks import (
+    append,
+    catch_up,
+    growth,
+    http_orders,
+    idle,
+    merchants,
+    report,
+    whole_life,
+)
+from tests.benchmarks.measure import Outcome, Size
+from tests.benchmarks.stack import Servers, servers
+
+Benchmark = Callable[[Servers, Size], Awaitable[Outcome]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "append": append.run,
+    "http": http_orders.run,
+    "life": whole_life.run,
+    "merchants": merchants.run,
+    "catch_up": catch_up.run,
+    "growth": growth.run,
+    "idle": idle.run,
+}
+FULL = Size(pairs=9, seconds=2.0, orders=1_000_000, lives=1000, events=200_000, steps=10)
+QUICK = Size(pairs=3, seconds=0.6, orders=50_000, lives=200, events=25_000, steps=2)
+
+
+async def measure(chosen: list[str], size: Size, found: Servers) -> dict[str, Outcome]:
+    """Run benchmarks one by one, and show each one's lines when it is done."""
+    outcomes: dict[str, Outcome] = {}
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for name in chosen:
+            task = progress.add_task(f"{name} ({len(outcomes) + 1} of {len(chosen)})")
+            outcomes[name] = await BENCHMARKS[name](found, size)
+            progress.remove_task(task)
+            for result in outcomes[name].results:
+                console.print(report.line(result), markup=False, highlight=False, soft_wrap=True)
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", metavar="NAMES")
+    parser.add_argument("--pairs", type=int)
+    options = parser.parse_args()
+    chosen = [name for name in options.only.split(",") if name] or list(BENCHMARKS)
+    if unknown := [name for name in chosen if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}")
+    size = QUICK if options.quick else FULL
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    command = "make bench" + (" QUICK=1" if options.quick else "")
+    command += f" ONLY={options.only}" if options.only else ""
+    with (
+        tempfile.TemporaryDirectory(prefix="loop-bench-") as folder,
+        servers(Path(folder)) as found,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        outcomes = runner.run(measure(chosen, size, found))
+        described = report.machine(found.postgres.url)
+    report.write(outcomes, command=command, machine=described)
+
+
+if __name__ == "__main__":
+    main()
