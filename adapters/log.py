@@ -79,6 +79,40 @@ async def head(connection: Connection) -> int:
     return int(row[0])
 
 
+_POSITION_AT: Final = """
+WITH RECURSIVE halved (low, high) AS (
+    SELECT 0::bigint, (SELECT coalesce(max(notification_id), 0) FROM events)
+    UNION ALL
+    SELECT CASE WHEN e.recorded_at <= %(at)s THEN e.notification_id ELSE low END,
+           CASE WHEN e.recorded_at <= %(at)s THEN high ELSE e.notification_id - 1 END
+    FROM halved JOIN events e ON e.notification_id = (low + high + 1) / 2
+    WHERE low < high
+)
+SELECT low FROM halved WHERE low = high
+"""
+
+
+async def position_at(connection: Connection, at: datetime) -> int:
+    """Return the last position that was recorded by then, 0 before the first.
+
+    `recorded_at` never goes back, so the position is found by halving: one probe of the index on
+    positions per doubling of the log, and the log needs no index of times.
+    """
+    cursor = await connection.execute(_POSITION_AT, {"at": at})
+    row = await cursor.fetchone()
+    assert row is not None, "halving ends"
+    return int(row[0])
+
+
+async def recorded_at(connection: Connection, position: int) -> datetime | None:
+    """Return when the event at a position was committed, None where there is none."""
+    cursor = await connection.execute(
+        "SELECT recorded_at FROM events WHERE notification_id = %s", (position,)
+    )
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
 async def log_id(connection: Connection) -> str:
     """Return the name of this log, which changes with every restore."""
     cursor = await connection.execute("SELECT log_id FROM log_identity")

@@ -13,9 +13,9 @@ from gateway.edge import Edge
 from gateway.errors import HANDLERS
 from gateway.openapi import document
 from gateway.operation import Operation
-from gateway.routes import checkout, health, orders, payments, refunds, sandbox, schema
+from gateway.routes import checkout, health, ledger, orders, payments, refunds, sandbox, schema
 
-GROUPS: Final = (health, orders, payments, refunds, checkout, sandbox, schema)
+GROUPS: Final = (health, orders, payments, refunds, ledger, checkout, sandbox, schema)
 BODY_BYTES_MAX: Final = 256 * 1024
 
 

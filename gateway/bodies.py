@@ -9,6 +9,7 @@ from msgspec import Meta
 from domain.events import CaptureMethod
 from domain.money import AMOUNT_MAX, EXPONENTS
 from domain.order.state import OrderStatus
+from gateway.cursor import ACCOUNT_PATTERN, ENTRY_PATTERN
 from gateway.cursor import PATTERN as CURSOR_PATTERN
 
 NUMBER_MAX: Final = 9_007_199_254_740_991
@@ -186,3 +187,39 @@ class OrderQueryString(Query, frozen=True, kw_only=True):
     NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf"})
 
     as_of: Time | Position | None = None
+
+
+class BalancesQueryString(Query, frozen=True, kw_only=True):
+    """Which part of the books, and when."""
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf"})
+
+    as_of: Annotated[Time | Position | None, Meta(description="A position, or a time.")] = None
+    currency: Currency | None = None
+    order_id: (
+        Annotated[
+            str,
+            _form("^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="Only what this order moved."),
+        ]
+        | None
+    ) = None
+
+
+class AccountsQueryString(BalancesQueryString, frozen=True, kw_only=True):
+    """A page of accounts, the newest first."""
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf", "limit"})
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 25
+    after: Annotated[str, _form(ACCOUNT_PATTERN, description="Older ones.")] | None = None
+    before: Annotated[str, _form(ACCOUNT_PATTERN, description="Newer ones.")] | None = None
+
+
+class EntriesQueryString(BalancesQueryString, frozen=True, kw_only=True):
+    """A page of entries, newest first."""
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf", "limit"})
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 25
+    after: Annotated[str, _form(ENTRY_PATTERN, description="Older ones.")] | None = None
+    before: Annotated[str, _form(ENTRY_PATTERN, description="Newer ones.")] | None = None

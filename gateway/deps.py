@@ -1,6 +1,7 @@
 """What the HTTP edge is built from; `adapters/wiring.py` supplies it, so do the tests."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Literal, Protocol
 
@@ -9,6 +10,7 @@ import msgspec
 from commands.ports import KeyRow, Ports
 from domain.metadata import Mode
 from projections.base import Page
+from projections.ledger import Account, EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -35,11 +37,13 @@ class Checks(Value, frozen=True, kw_only=True):
 
     Attributes:
         projections: events that each read model is behind the log.
+        stopped: read models that stand still in front of an event that they cannot apply.
     """
 
     postgres: bool
     nats: bool
     projections: Mapping[str, int]
+    stopped: tuple[str, ...] = ()
 
 
 class Readiness(Protocol):
@@ -48,6 +52,34 @@ class Readiness(Protocol):
     async def checks(self) -> Checks:
         """Return what answers; never raises for an engine that is away."""
         ...
+
+
+class LedgerQuery(Value, frozen=True, kw_only=True):
+    """Whose part of the books, and what it is narrowed to.
+
+    Attributes:
+        as_of: a position, or a time of commits; None is the newest.
+        order_id: only what this order moved.
+    """
+
+    merchant_id: str
+    mode: Mode
+    as_of: datetime | int | None = None
+    currency: str | None = None
+    order_id: str | None = None
+
+
+class Accounts(Value, frozen=True, kw_only=True):
+    """Accounts of the books at a position.
+
+    Attributes:
+        as_of_position: not above what was asked for; lower where the read model is behind.
+        as_of: when the event at that position was committed; None before the first one.
+    """
+
+    rows: tuple[Account, ...]
+    as_of_position: int
+    as_of: datetime | None
 
 
 class ReadModels(Protocol):
@@ -64,6 +96,16 @@ class ReadModels(Protocol):
         limit: int,
     ) -> Page[OrderRow]:
         """Return one page as `projections.orders.page` does."""
+        ...
+
+    async def ledger_accounts(self, asked: LedgerQuery) -> Accounts:
+        """Return accounts as `projections.ledger.accounts` does."""
+        ...
+
+    async def ledger_entries(
+        self, asked: LedgerQuery, *, after: Place | None, before: Place | None, limit: int
+    ) -> Page[EntryRow]:
+        """Return one page as `projections.ledger.page` does."""
         ...
 
 

@@ -105,3 +105,54 @@ TRANSACTIONS: Final[list[dict[str, Any]]] = [
         "createdAt": _UPDATED,
     }
 ]
+BALANCES: Final[dict[str, Any]] = {
+    "asOfPosition": 1042,
+    "asOf": _UPDATED,
+    "livemode": False,
+    "balances": [
+        {
+            "currency": "USD",
+            "available": 3324,
+            "pending": 0,
+            "held": 0,
+            "disputed": 0,
+            "paidOut": 0,
+        }
+    ],
+}
+LEDGER_ACCOUNTS: Final[dict[str, Any]] = {
+    "data": [
+        {
+            "id": "acc_16643",
+            "account": "payable:mer_01jd3v7m1s4b6d8f0h2k5n7qrt",
+            "currency": "USD",
+            "balance": 3324,
+            "livemode": False,
+            "createdAt": _UPDATED,
+        }
+    ],
+    "hasMore": False,
+    "nextCursor": None,
+    "asOfPosition": 1042,
+}
+LEDGER_ENTRIES: Final[dict[str, Any]] = {
+    "data": [
+        {
+            "id": "ent_1040_3",
+            "transferId": "evt_01jd3v9c7xk2m5n8p1q4r7s0tz",
+            "position": 1040,
+            "orderId": ORDER_ID,
+            "account": "payable:mer_01jd3v7m1s4b6d8f0h2k5n7qrt",
+            "direction": "credit",
+            "amount": 4999,
+            "currency": "USD",
+            "balanceAfter": 4999,
+            "occurredAt": _UPDATED,
+            "livemode": False,
+            "createdAt": _UPDATED,
+        }
+    ],
+    "hasMore": False,
+    "nextCursor": None,
+    "asOfPosition": 1042,
+}

@@ -1,11 +1,14 @@
 """From the application's parts to what the HTTP edge works with."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.log import Connection, position_at, recorded_at
 from adapters.nats import Bus
 from adapters.processors.sandbox import SandboxProcessor
 from adapters.read_models import status
@@ -13,9 +16,10 @@ from adapters.wiring import Application
 from commands.ports import Ports
 from domain.errors import Unavailable
 from domain.metadata import Mode
-from gateway.deps import BankChallenge, Checks, Deps
-from projections import orders
+from gateway.deps import Accounts, BankChallenge, Checks, Deps, LedgerQuery
+from projections import ledger, orders
 from projections.base import Page
+from projections.ledger import EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
 
 CHECK_S = 2.0
@@ -43,13 +47,16 @@ class EngineChecks:
     async def checks(self) -> Checks:
         """Return what answers within `CHECK_S`."""
         lag: dict[str, int] = {}
+        stopped: tuple[str, ...] = ()
         postgres = True
         try:
             async with asyncio.timeout(CHECK_S), self.pool.connection(timeout=CHECK_S) as db:
-                lag = {found.name: found.lag_events for found in await status(db) if found.live}
+                live = [found for found in await status(db) if found.live]
+            lag = {found.name: found.lag_events for found in live}
+            stopped = tuple(found.name for found in live if found.error is not None)
         except (psycopg.Error, TimeoutError):
             postgres = False
-        return Checks(postgres=postgres, nats=self.bus.connected, projections=lag)
+        return Checks(postgres=postgres, nats=self.bus.connected, projections=lag, stopped=stopped)
 
 
 @dataclass(frozen=True)
@@ -73,19 +80,67 @@ class PostgresReadModels:
         Raises:
             Unavailable: `database_unavailable`.
         """
+        async with self._connected() as db:
+            return await orders.page(
+                db,
+                merchant_id=merchant_id,
+                mode=mode,
+                filters=filters,
+                after=after,
+                before=before,
+                limit=limit,
+            )
+
+    async def ledger_accounts(self, asked: LedgerQuery) -> Accounts:
+        """Return accounts of the books.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        async with self._connected() as db:
+            narrowed = await _narrowed(db, asked)
+            rows = await ledger.accounts(db, narrowed)
+            at = await recorded_at(db, narrowed.upto)
+        return Accounts(rows=tuple(rows), as_of_position=narrowed.upto, as_of=at)
+
+    async def ledger_entries(
+        self, asked: LedgerQuery, *, after: Place | None, before: Place | None, limit: int
+    ) -> Page[EntryRow]:
+        """Return one page of entries.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        async with self._connected() as db:
+            narrowed = await _narrowed(db, asked)
+            return await ledger.page(db, narrowed, after=after, before=before, limit=limit)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
         try:
             async with self.pool.connection(timeout=CHECK_S) as db:
-                return await orders.page(
-                    db,
-                    merchant_id=merchant_id,
-                    mode=mode,
-                    filters=filters,
-                    after=after,
-                    before=before,
-                    limit=limit,
-                )
+                yield db
         except psycopg.OperationalError:
             raise Unavailable("database_unavailable", "The list cannot be read now.") from None
+
+
+async def _narrowed(db: Connection, asked: LedgerQuery) -> ledger.Filters:
+    """Return what is asked for with its position, which is never beyond the read model's.
+
+    Entries never change, so everything that is read up to one position fits together.
+    """
+    upto = await ledger.as_of_position(db)
+    if isinstance(asked.as_of, int):
+        upto = min(upto, asked.as_of)
+    elif asked.as_of is not None:
+        upto = min(upto, await position_at(db, asked.as_of))
+    return ledger.Filters(
+        merchant_id=asked.merchant_id,
+        mode=asked.mode,
+        upto=upto,
+        currency=asked.currency,
+        order_id=asked.order_id,
+    )
 
 
 @dataclass(frozen=True)

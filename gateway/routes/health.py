@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import Any, Literal
 
 from litestar import Request, Response, get
+from msgspec import UNSET, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.auth import deps_of
@@ -25,11 +26,16 @@ class HealthView(View, frozen=True, kw_only=True):
 
 
 class ChecksView(View, frozen=True, kw_only=True):
-    """What can be reached; `projections` says how many events each read model is behind."""
+    """What can be reached; `projections` says how many events each read model is behind.
+
+    `stopped` names those that stand still in front of an event that they cannot apply: what they
+    show is older than it, requests are served all the same.
+    """
 
     postgres: State
     nats: State
     projections: dict[str, int]
+    stopped: list[str] | UnsetType = UNSET
 
 
 class ReadyView(View, frozen=True, kw_only=True):
@@ -94,6 +100,7 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
             postgres="ok" if checks.postgres else "unavailable",
             nats="ok" if checks.nats else "unavailable",
             projections=dict(checks.projections),
+            stopped=list(checks.stopped) or UNSET,
         ),
     )
     return answer(view) if serving else answer(view, status=503)
