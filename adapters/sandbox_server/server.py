@@ -47,7 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         webhooks: `[stripe:|razorpay:]URL=SECRET`; without a dialect both deliver there.
     """
 
-    data: Path | None = None
+    data: str | None = None
     host: str = "127.0.0.1"
     port: int = PORT
     seed: int | None = None
@@ -134,7 +134,7 @@ async def serve(options: Options, stop: asyncio.Event, ready: Callable[[Ready], 
     check(options, os.environ)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with (
-        contextlib.closing(Store(options.data)) as store,
+        contextlib.closing(Store(Path(options.data) if options.data else None)) as store,
         socket.create_server(
             (options.host, options.port), family=family, backlog=BACKLOG
         ) as listener,

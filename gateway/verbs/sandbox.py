@@ -48,7 +48,12 @@ def sandbox(
     from adapters.sandbox_server.server import Options  # noqa: PLC0415 - heavy
 
     options = Options(
-        data=data, host=host, port=port, seed=seed, profile=profile, webhooks=webhooks
+        data=str(data) if data else None,
+        host=host,
+        port=port,
+        seed=seed,
+        profile=profile,
+        webhooks=webhooks,
     )
     common.run(_serve(options, as_json=as_json))
 
