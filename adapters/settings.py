@@ -68,6 +68,12 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def _witness(text: str) -> str:
+    if "://" in text and not text.startswith(("http://", "https://")):
+        raise ValueError("a file, or a URL that begins with http:// or https://")
+    return text
+
+
 SETTINGS: Final = (
     Setting("LOOP_HOME", "home", "./.loop", Path, "Data folder of the embedded servers."),
     Setting("LOOP_HOST", "host", "127.0.0.1", str, "Address that `loop serve` listens on."),
@@ -100,6 +106,14 @@ SETTINGS: Final = (
         str,
         "Keys that wrap all others, `id:64 hex digits`, newest first, comma separated; "
         "by default one made in the data folder.",
+    ),
+    Setting(
+        "LOOP_WITNESS",
+        "witness",
+        "",
+        _witness,
+        "Where every signed checkpoint goes, out of our power: a file that it is appended to, or "
+        "an http(s) URL that it is POSTed to.",
     ),
     Setting(
         "LOOP_LEASE_S",
@@ -158,6 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     nats_url: str
     master_keys: str
+    witness: str
     lease_s: float
     call_limit_s: float
     saga_slots: int

@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from adapters.checkpoints import Checkpoints
 from adapters.housekeeping import expire_idempotency
 from adapters.projector import Projector
 from adapters.relay import Relay
@@ -44,6 +45,12 @@ async def _saga(app: Application, stop: asyncio.Event) -> None:
     await worker.run(stop)
 
 
+async def _checkpoints(app: Application, stop: asyncio.Event) -> None:
+    settings = app.settings
+    role = Checkpoints(settings.database_url, app.bus, app.master_keys, settings.witness)
+    await role.run(stop)
+
+
 async def _housekeeping(app: Application, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
@@ -59,6 +66,7 @@ ROLES: Final[dict[str, Role]] = {
     "relay": _relay,
     "projections": _projections,
     "saga": _saga,
+    "checkpoints": _checkpoints,
     "housekeeping": _housekeeping,
 }
 """What `--only` can pick; a new role is one function and one line."""
