@@ -1,12 +1,18 @@
 """Razorpay's checkout page, and the page on which the customer authenticates a payment."""
 
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from adapters.sandbox_server.box import Box
-from adapters.sandbox_server.wire import Answer, Json, Request, json_answer
+from adapters.sandbox_server.box import Box, Call
+from adapters.sandbox_server.outcomes import of_amount
+from adapters.sandbox_server.razorpay_dialect import instruments, lifecycle, payments
+from adapters.sandbox_server.razorpay_dialect.entities import ORDER, PAYMENT
+from adapters.sandbox_server.razorpay_dialect.errors import REASONS, RazorpayError, envelope
+from adapters.sandbox_server.razorpay_dialect.fields import load
+from adapters.sandbox_server.wire import Answer, Json, Request, html_answer, json_answer
 
 
 def fields_of(request: Request) -> Json:
@@ -22,6 +28,81 @@ def fields_of(request: Request) -> Json:
 
 
 def answer(box: Box, request: Request, fields: Json) -> Answer:
-    """Answer a customer's request."""
-    del box, request, fields
-    return json_answer(404, {})
+    """Answer a customer's request: `/checkout/:order_id[/pay]`, `/v1/payments/:id/authenticate`."""
+    steps = request.path.strip("/").split("/")
+    try:
+        if steps[0] == "checkout":
+            return _checkout(box, request, steps, fields)
+        return _authenticate(box, request, steps[-2], fields)
+    except RazorpayError as error:
+        return envelope(error)
+
+
+def _checkout(box: Box, request: Request, steps: list[str], fields: Json) -> Answer:
+    order_id = steps[1]
+    call = Call(box=box, account=box.store.account_of(ORDER, order_id), id=order_id)
+    order = load(call, ORDER)
+    if request.method == "GET":
+        return html_answer(200, _checkout_page(order))
+    payments.check_open(call, order)
+    instrument = instruments.of_fields(fields)
+    payment = payments.begun(call, order, fields, instrument, s2s=False)
+    return _told(request, payment, payments.ended(call, payment))
+
+
+def _authenticate(box: Box, request: Request, payment_id: str, fields: Json) -> Answer:
+    call = Call(box=box, account=box.store.account_of(PAYMENT, payment_id), id=payment_id)
+    payment = load(call, PAYMENT)
+    if request.method == "GET":
+        return html_answer(200, _authenticate_page(payment))
+    if payment["status"] == "created":
+        if fields.get("outcome", "approve") == "fail":
+            lifecycle.fail(call, payment, "authentication_failed")
+        elif of_amount(payment["amount"]).challenge != "never":
+            payment["_authenticated"] = True
+            return _told(request, payment, payments.ended(call, payment))
+    if payment["status"] in ("authorized", "captured"):
+        return _told(request, payment, json_answer(200, payments.triple(call, payment)))
+    return json_answer(400, {"status": payment["status"], "reason": payment["error_reason"]})
+
+
+def _told(request: Request, payment: Json, said: Answer) -> Answer:
+    """Bring the browser back with the triple, as a form that posts itself; others get the JSON."""
+    back = payment["_callback_url"]
+    triple = msgspec.json.decode(said.body)
+    if not back or "razorpay_signature" not in triple or "html" not in request.headers.get(
+        "accept", ""
+    ):  # fmt: skip
+        return said
+    inputs = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in triple.items()
+    )
+    return html_answer(
+        200,
+        f'<!doctype html><title>Back to the shop</title><form method="post" '
+        f'action="{escape(back)}">{inputs}<button>Go on</button></form>'
+        "<script>document.forms[0].submit()</script>",
+    )
+
+
+def _checkout_page(order: Json) -> str:
+    options = "".join(f"<option>{name}</option>" for name in ("success", "pending", *REASONS))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Checkout</title>'
+        f"<h1>Checkout</h1><p>{order['amount']} {escape(order['currency'])}, {order['status']}.</p>"
+        f'<form method="post" action="/checkout/{order["id"]}/pay">'
+        f'<select name="outcome">{options}</select><button>Pay</button></form></html>'
+    )
+
+
+def _authenticate_page(payment: Json) -> str:
+    buttons = "".join(
+        f'<button name="outcome" value="{deed}">{deed.capitalize()}</button>'
+        for deed in ("approve", "fail")
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Authentication</title>'
+        f"<h1>Authentication</h1><p>{payment['amount']} {escape(payment['currency'])}</p>"
+        f'<form method="post">{buttons}</form></html>'
+    )

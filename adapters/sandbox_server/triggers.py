@@ -5,55 +5,77 @@ from typing import Final
 
 from adapters.sandbox_server.box import Box, Call
 from adapters.sandbox_server.ids import stripe_id
+from adapters.sandbox_server.razorpay_dialect import disputes as rzp_disputes
+from adapters.sandbox_server.razorpay_dialect import lifecycle
+from adapters.sandbox_server.razorpay_dialect import refunds as rzp_refunds
+from adapters.sandbox_server.razorpay_dialect.entities import DISPUTE, PAYMENT, REFUND
 from adapters.sandbox_server.stripe_dialect import disputes, intents, refunds
 from adapters.sandbox_server.stripe_dialect.objects import public
 from adapters.sandbox_server.wire import Json
 
 
-def _stripe(box: Box, asked: Json) -> tuple[Call, Json]:
-    payment = asked["payment"]
-    call = Call(box=box, account=box.store.account_of(intents.KIND, payment))
-    pi = box.store.get(intents.KIND, payment)
-    if pi is None:
-        raise ValueError(f"no such payment: {payment}")
-    return call, pi
+def _found(box: Box, asked: Json, name: str, kinds: tuple[str, str]) -> tuple[Call, Json, bool]:
+    """Give what is asked for, and whether it is Razorpay's.
+
+    Raises:
+        ValueError: there is no such object.
+    """
+    object_id = asked[name]
+    for kind in kinds:
+        found = box.store.get(kind, object_id)
+        if found:
+            account = box.store.account_of(kind, object_id)
+            return Call(box=box, account=account, id=object_id), found, kind == kinds[1]
+    raise ValueError(f"no such {name}: {object_id}")
 
 
-def _is_stripe(asked: Json) -> bool:
-    return str(asked.get("payment", asked.get("refund", asked.get("dispute", "")))).startswith(
-        ("pi_", "re_", "du_")
-    )
+def _payment(box: Box, asked: Json) -> tuple[Call, Json, bool]:
+    return _found(box, asked, "payment", (intents.KIND, PAYMENT))
+
+
+def _shown(thing: Json) -> Json:
+    shown: Json = public(thing)
+    return shown
 
 
 def dispute(box: Box, asked: Json) -> Json:
     """Open a dispute: `{payment, kind?: open|inquiry|not_received|won|lost, amount?}`."""
-    call, pi = _stripe(box, asked)
-    charge = intents.charge_of(call, pi)
-    opened = disputes.begin(call, charge, asked.get("kind", "open"), amount=asked.get("amount"))
-    return public(opened)
+    call, payment, razorpay = _payment(box, asked)
+    how, amount = asked.get("kind", "open"), asked.get("amount")
+    if razorpay:
+        return _shown(rzp_disputes.begin(call, payment, how, amount=amount))
+    charge = intents.charge_of(call, payment)
+    return _shown(disputes.begin(call, charge, how, amount=amount))
 
 
 def dispute_ends(box: Box, asked: Json) -> Json:
     """Decide a dispute: `{dispute, status: won|lost}`."""
-    call = Call(box=box, account="", id=asked["dispute"])
-    call.account = box.store.account_of(disputes.KIND, call.id)
-    found = disputes.load(call)
-    disputes.decide(call, found, asked["status"])
-    return public(found)
+    call, found, razorpay = _found(box, asked, "dispute", (disputes.KIND, DISPUTE))
+    (rzp_disputes if razorpay else disputes).decide(call, found, asked["status"])
+    return _shown(found)
 
 
 def refund_failed(box: Box, asked: Json) -> Json:
     """Let a refund come back: `{refund}`."""
-    call = Call(box=box, account="", id=asked["refund"])
-    call.account = box.store.account_of(refunds.KIND, call.id)
-    refund = refunds.load(call)
-    refunds.fails(call, refund)
-    return public(refund)
+    call, refund, razorpay = _found(box, asked, "refund", (refunds.KIND, REFUND))
+    (rzp_refunds if razorpay else refunds).fails(call, refund)
+    return _shown(refund)
+
+
+def late_auth(box: Box, asked: Json) -> Json:
+    """Authorize a Razorpay payment that failed or is still open: `{payment}`."""
+    call, payment, razorpay = _payment(box, asked)
+    if not razorpay or payment["status"] not in ("failed", "created"):
+        raise ValueError("only a failed or open payment of Razorpay is authorized late")
+    lifecycle.authorize(call, payment, late=True)
+    return _shown(payment)
 
 
 def early_fraud_warning(box: Box, asked: Json) -> Json:
-    """Warn of fraud: `{payment}`."""
-    call, pi = _stripe(box, asked)
+    """Warn of fraud, at Stripe: `{payment}`."""
+    call, pi, razorpay = _payment(box, asked)
+    if razorpay:
+        raise ValueError("Razorpay has no early fraud warnings")
     warning: Json = {
         "id": stripe_id("issfr_"),
         "object": "radar.early_fraud_warning",
@@ -70,25 +92,42 @@ def early_fraud_warning(box: Box, asked: Json) -> Json:
 
 def dashboard_refund(box: Box, asked: Json) -> Json:
     """Refund without the merchant's ids: `{payment, amount?}`."""
-    call, pi = _stripe(box, asked)
-    charge = intents.charge_of(call, pi)
-    amount = asked.get("amount") or charge["amount_captured"] - charge["amount_refunded"]
-    made = refunds.make(call, pi, charge, amount, reason=None, metadata={})
-    return public(made)
+    call, payment, razorpay = _payment(box, asked)
+    amount = asked.get("amount")
+    if razorpay:
+        amount = amount or payment["amount"] - payment["amount_refunded"]
+        return _shown(
+            rzp_refunds.make(call, payment, amount, speed="normal", receipt=None, notes=[])
+        )
+    charge = intents.charge_of(call, payment)
+    amount = amount or charge["amount_captured"] - charge["amount_refunded"]
+    return _shown(refunds.make(call, payment, charge, amount, reason=None, metadata={}))
 
 
 def dashboard_cancel(box: Box, asked: Json) -> Json:
-    """Cancel without the merchant's ids: `{payment}`."""
-    call, pi = _stripe(box, asked)
-    intents.close(call, pi, "requested_by_customer")
-    return public(pi)
+    """Cancel without the merchant's ids, at Razorpay a refund of what is held: `{payment}`."""
+    call, payment, razorpay = _payment(box, asked)
+    open_ = payment["status"] == "authorized" if razorpay else payment["status"] in intents.OPEN
+    if not open_:
+        raise ValueError(f"the payment is {payment['status']}")
+    if razorpay:
+        lifecycle.give_back(call, payment)
+    else:
+        intents.close(call, payment, "requested_by_customer")
+    return _shown(payment)
 
 
 def dashboard_capture(box: Box, asked: Json) -> Json:
     """Capture without the merchant's ids: `{payment, amount?}`."""
-    call, pi = _stripe(box, asked)
-    intents.take(call, pi, asked.get("amount") or pi["amount_capturable"], final=True)
-    return public(pi)
+    call, payment, razorpay = _payment(box, asked)
+    if payment["status"] != ("authorized" if razorpay else "requires_capture"):
+        raise ValueError(f"the payment is {payment['status']}")
+    if razorpay:
+        lifecycle.capture(call, payment)
+    else:
+        amount = asked.get("amount") or payment["amount_capturable"]
+        intents.take(call, payment, amount, final=True)
+    return _shown(payment)
 
 
 def fence(box: Box, asked: Json) -> Json:
@@ -107,6 +146,7 @@ TRIGGERS: Final[dict[str, Callable[[Box, Json], Json]]] = {
     "dispute": dispute,
     "dispute_ends": dispute_ends,
     "refund_failed": refund_failed,
+    "late_auth": late_auth,
     "early_fraud_warning": early_fraud_warning,
     "dashboard_refund": dashboard_refund,
     "dashboard_cancel": dashboard_cancel,
