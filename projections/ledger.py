@@ -239,7 +239,7 @@ FROM ledger_entries e JOIN ledger l USING (account_id)
 WHERE e.order_id = %(order_id)s AND e.position <= %(upto)s
   AND l.merchant_id = %(merchant_id)s AND l.mode = %(mode)s
   AND (%(currency)s::text IS NULL OR l.currency = %(currency)s)
-GROUP BY l.account_id ORDER BY l.currency, l.account
+GROUP BY l.account_id, l.account, l.currency, l.opened_at ORDER BY l.currency, l.account
 """
 
 
@@ -272,9 +272,9 @@ ORDER BY e.position {direction}, e.n {direction} LIMIT %(limit)s
 _PAGE_OF_ORDER: Final = """
 SELECT e.position, e.n, e.transfer_id, e.order_id, l.account, l.currency, e.is_debit,
        e.amount_minor, e.debits, e.credits, e.occurred_at
-FROM ledger_entries e JOIN ledger l USING (account_id)
-WHERE e.order_id = %(order_id)s AND {where}
-  AND l.merchant_id = %(merchant_id)s AND l.mode = %(mode)s
+FROM (SELECT * FROM ledger_entries WHERE order_id = %(order_id)s AND {where}) e
+JOIN ledger l USING (account_id)
+WHERE l.merchant_id = %(merchant_id)s AND l.mode = %(mode)s
   AND (%(currency)s::text IS NULL OR l.currency = %(currency)s)
 ORDER BY e.position {direction}, e.n {direction} LIMIT %(limit)s
 """
