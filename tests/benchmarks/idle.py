@@ -28,7 +28,7 @@ async def up(home: Path) -> AsyncIterator[tuple[int, float]]:
     process = stack.start("gateway.cli", *arguments, env=clean, output=subprocess.PIPE)
     assert process.stdout is not None, "it is a pipe"
     try:
-        await stack.responds(f"http://127.0.0.1:{port}")
+        await stack.responds(f"http://127.0.0.1:{port}", process)
         seconds = time.perf_counter() - begun
         ready = msgspec.json.decode(await asyncio.to_thread(process.stdout.readline))
         assert ready["ready"], "it says when it is ready"

@@ -104,12 +104,14 @@ def start(*arguments: str, env: Mapping[str, str], output: int) -> "subprocess.P
 
 
 @contextlib.asynccontextmanager
-async def process(*arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[int]:
-    """Run a Python module until the end of the block; gives its pid."""
+async def process(
+    *arguments: str, env: dict[str, str] | None = None
+) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """Run a Python module until the end of the block."""
     environment = {**os.environ, "MALLOC_ARENA_MAX": "2", **(env or {})}
     running = start(*arguments, env=environment, output=subprocess.DEVNULL)
     try:
-        yield running.pid
+        yield running
         assert running.poll() is None, f"{arguments} ended with {running.returncode}"
     finally:
         await ended(running)
@@ -146,26 +148,30 @@ async def query_until(database_url: str, query: LiteralString, answer: Any) -> N
         await until(answered)
 
 
-async def responds(url: str) -> None:
+async def responds(url: str, running: "subprocess.Popen[bytes]") -> None:
     """Wait until a Loop at this address is ready."""
-    await until(lambda: asyncio.to_thread(answers, url), 0.01)
+
+    async def ready() -> bool:
+        assert running.poll() is None, f"{running.args!r} ended with {running.returncode}"
+        return await asyncio.to_thread(answers, url)
+
+    await until(ready, 0.01)
 
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[int]:
     """Run `loop serve`; gives its pid once it answers."""
-    async with process("gateway.cli", "serve", env=settings.environment()) as pid:
-        url = f"http://{settings.host}:{settings.port}"
-        await responds(url)
-        yield pid
+    async with process("gateway.cli", "serve", env=settings.environment()) as running:
+        await responds(f"http://{settings.host}:{settings.port}", running)
+        yield running.pid
 
 
 @contextlib.asynccontextmanager
 async def working(settings: Settings, only: str | None = None) -> AsyncIterator[int]:
     """Run `loop work`; gives its pid."""
     roles = ("--only", only) if only else ()
-    async with process("gateway.cli", "work", *roles, env=settings.environment()) as pid:
-        yield pid
+    async with process("gateway.cli", "work", *roles, env=settings.environment()) as running:
+        yield running.pid
 
 
 @contextlib.asynccontextmanager
