@@ -12,6 +12,7 @@ from domain.errors import Rejected
 from domain.order import commands as c
 from domain.order.decide import decide
 from domain.order.evolve import evolve
+from domain.order.state import Order
 from tests.domain.bookkeeper import Bookkeeper
 from tests.domain.histories import Life
 from tests.domain.story import ORDER, metadata
@@ -22,21 +23,36 @@ Pair = tuple[str, str]
 ENOUGH: Final = 20
 """How often each pair has to be seen."""
 
-KEPT_MAX: Final = 40
+KEPT_MAX: Final = 12
 LENGTH_MAX: Final = 40
 DRAWN: Final = 3
 DRAWN_RARE: Final = 15
 STEPS: Final = 6
 
 
+Features = tuple[str, bool, bool, bool, bool, bool]
+
+
+def features_of(order: Order) -> Features:
+    """What makes a state worth going on from: states of the same features are much alike."""
+    return (
+        order.status,
+        any(a.held and a.held.minor for a in order.attempts),
+        any(r.status in {"pending", "unknown"} for r in order.refunds),
+        any(s.open for s in order.strays),
+        bool(order.quarantine),
+        any(a.void_key for a in order.attempts),
+    )
+
+
 class Explorer:
-    """What was seen, and the lives that can be gone on with, by status."""
+    """What was seen, and the lives that can be gone on with, by what makes them different."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.pairs: Counter[Pair] = Counter()
         self.events = 0
-        self._kept: dict[str, list[Branch]] = {}
+        self._kept: dict[Features, list[Branch]] = {}
         self.rare: dict[Pair, list[Branch]] = {}
 
     @property
@@ -65,13 +81,13 @@ class Explorer:
     def _beginning(self) -> "Branch":
         if not self._kept or self.random.random() < 0.2:
             return Branch(self.random, self)
-        status = self.random.choice(list(self._kept))
-        return self.random.choice(self._kept[status]).branch()
+        features = self.random.choice(list(self._kept))
+        return self.random.choice(self._kept[features]).branch()
 
     def _keep(self, life: "Branch") -> None:
         if len(life.events) > LENGTH_MAX:
             return
-        kept = self._kept.setdefault(life.now.status, [])
+        kept = self._kept.setdefault(features_of(life.now), [])
         if len(kept) < KEPT_MAX:
             kept.append(life.branch())
         elif self.random.random() < 0.2:
