@@ -15,10 +15,11 @@ EXAMPLE = "Example: loop work --only relay,projections"
 
 @click.command(epilog=EXAMPLE, short_help="Move payments and read models on, in the foreground.")
 @common.data_option
-@click.option("--only", metavar="ROLES", help="Some of: relay, projections, saga.  [all]")
+@click.option("--only", metavar="ROLES", help="Some of its roles, comma separated.  [all]")
 def work(data: Path | None, only: str | None) -> None:
     """Publish events, fill read models and carry payments forward until SIGTERM.
 
+    Roles: relay, projections, saga, checkpoints, housekeeping.
     Start as many as you like, on as many machines; logs are JSON lines on stderr.
     """
     roles = tuple(role.strip() for role in (only or "").split(",") if role.strip())
