@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Collection
 from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
@@ -14,6 +15,7 @@ LEASE_CLASS: Final = 716_031
 """First key of the advisory lock that a worker holds as long as its connection lives."""
 
 # A lease ends with its time or with its worker: whose connection is gone holds no lock any more.
+# A worker that lives may hold rows that it does not know of: then they are its own to take again.
 _CLAIM: Final = """
     WITH alive AS MATERIALIZED (
         SELECT objid::bigint::int AS worker FROM pg_locks
@@ -23,7 +25,10 @@ _CLAIM: Final = """
         SELECT order_id, subject FROM due
         WHERE due_at <= clock_timestamp()
           AND (lease_until IS NULL OR lease_until < clock_timestamp()
-               OR worker NOT IN (SELECT worker FROM alive))
+               OR worker NOT IN (SELECT worker FROM alive)
+               OR worker = %(forgets)s AND NOT EXISTS (
+                   SELECT FROM unnest(%(orders)s::text[], %(subjects)s::text[]) AS a (id, subject)
+                   WHERE a.id = due.order_id AND a.subject = due.subject))
         ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
     UPDATE due SET tries = tries + 1, worker = %(worker)s, news = false,
@@ -69,11 +74,15 @@ class PostgresDueRows:
         """Return the connection whose lock shows that we are alive."""
         async with self._entering:
             if self._alive is None or self._alive.closed:
-                connection = await connect(self._url, name="loop-due")
-                await connection.execute(
-                    "SELECT pg_advisory_lock_shared(%s, %s)", [LEASE_CLASS, self.worker]
-                )
-                self._alive = connection
+                # Kept before it has the lock: what fails closes it, and then it is made anew.
+                self._alive = await connect(self._url, name="loop-due")
+                try:
+                    await self._alive.execute(
+                        "SELECT pg_advisory_lock_shared(%s, %s)", [LEASE_CLASS, self.worker]
+                    )
+                except BaseException:
+                    await self._alive.close()
+                    raise
             return self._alive
 
     async def close(self) -> None:
@@ -81,7 +90,7 @@ class PostgresDueRows:
         if self._alive is not None:
             await self._alive.close()
 
-    async def claim(self, *, limit: int) -> list[DueRow]:
+    async def claim(self, *, limit: int, acting: Collection[DueRow] | None = None) -> list[DueRow]:
         """See `commands.ports.DueRows.claim`.
 
         Raises:
@@ -93,6 +102,9 @@ class PostgresDueRows:
             "limit": limit,
             "worker": self.worker,
             "lease_s": self._lease_s,
+            "forgets": None if acting is None else self.worker,
+            "orders": [row.order_id for row in acting or ()],
+            "subjects": [row.subject for row in acting or ()],
         }
         # On that same connection: without its lock we must not hold leases.
         connection = await self._shown_alive()

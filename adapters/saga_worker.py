@@ -19,6 +19,8 @@ from domain.errors import Unavailable
 
 IDLE_S: Final = 1.0
 """A worker that nobody pokes looks for due rows this often."""
+FAILED_S: Final = 0.25
+"""A worker that could not claim is not poked sooner: a server that comes up is left alone."""
 CONSUMER: Final = "payment-saga"
 
 waiting = Gauge("saga_acting", "Steps that this worker is acting on")
@@ -38,7 +40,7 @@ class SagaWorker:
         self._url = database_url
         self._slots = slots
         self._poke = asyncio.Event()
-        self._acting: set[asyncio.Task[None]] = set()
+        self._acting: dict[asyncio.Task[None], DueRow] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Act until `stop`, then finish what was begun."""
@@ -66,7 +68,7 @@ class SagaWorker:
         rows = await self._claim(free) if free else []
         for row in rows:
             task = asyncio.create_task(self._act(row))
-            self._acting.add(task)
+            self._acting[task] = row
             task.add_done_callback(self._done)
         waiting.set(len(self._acting))
         if len(rows) < free or not free:
@@ -75,14 +77,15 @@ class SagaWorker:
                     await self._poke.wait()
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self._acting.discard(task)
+        del self._acting[task]
         self._poke.set()
 
     async def _claim(self, limit: int) -> list[DueRow]:
         try:
-            return await self._due.claim(limit=limit)
+            return await self._due.claim(limit=limit, acting=self._acting.values())
         except psycopg.Error as error:
             log.warning("saga_claim_failed", error=type(error).__name__)
+            await asyncio.sleep(FAILED_S)
             return []
 
     async def _pause_s(self) -> float:
@@ -97,7 +100,6 @@ class SagaWorker:
         try:
             await self._saga.act(row)
         except (Unavailable, psycopg.Error) as error:
-            # The lease runs out, or the row is claimed again when this worker is gone.
             log.warning("saga_step_postponed", error=type(error).__name__)
             await self._give_back(row)
         except Exception:
@@ -105,8 +107,11 @@ class SagaWorker:
             await self._give_back(row)
 
     async def _give_back(self, row: DueRow) -> None:
-        with contextlib.suppress(psycopg.Error):
+        try:
             await self._due.again(row, in_s=min(60.0, 2.0**row.tries))
+        except psycopg.Error as error:
+            # The next claim finds that we hold it and do not act on it.
+            log.warning("saga_step_not_given_back", error=type(error).__name__)
 
     async def _follow_hints(self, stop: asyncio.Event) -> None:
         """Poke the worker when somebody made a row due by hand."""

@@ -1,6 +1,6 @@
 """What the commands need from outside: the event store, the vault, the due rows, the clock."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -249,8 +249,12 @@ class DueRow(Value, frozen=True, kw_only=True):
 class DueRows(Protocol):
     """The saga's work list; times are the database's clock."""
 
-    async def claim(self, *, limit: int) -> list[DueRow]:
-        """Take due rows that nobody holds, count a try and lease them."""
+    async def claim(self, *, limit: int, acting: Collection[DueRow] | None = None) -> list[DueRow]:
+        """Take due rows that nobody holds, count a try and lease them.
+
+        `acting` are all rows that the caller works on: what it holds beside them is free, too. It
+        is there where the answer to a claim was lost, or a row could not be given back.
+        """
         ...
 
     async def again(self, row: DueRow, *, in_s: float) -> None:

@@ -11,6 +11,7 @@ from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
 from commands.ports import DueChange, DueRow
 from domain.ids import new_id
+from tests.adapters.cutting_proxy import CuttingProxy
 from tests.appends import append_of, opened, sql
 from tests.waiting import until
 
@@ -170,3 +171,23 @@ async def test_an_operation_that_a_commit_put_in_meanwhile_is_neither_dropped_no
         gone = DueChange(order_id=order, subject=order, operation=None)
         await store.append(append_of(order, expected=2, due=(gone,), worker=due.worker))
     assert await sql(pool, "SELECT 1 FROM due") == []
+
+
+async def test_a_row_whose_claim_was_never_answered_is_taken_again_at_once(
+    database_url: str, pool: AsyncConnectionPool, other: PostgresDueRows
+) -> None:
+    await plant(pool, new_id("ord"), new_id("ord"))
+    async with (
+        CuttingProxy(database_url).serving() as proxy,
+        worker(proxy.url, pool) as due,
+    ):
+        (known,) = await due.claim(limit=1, acting=())
+        proxy.arm("response", 0)
+        with pytest.raises(psycopg.OperationalError):
+            await due.claim(limit=1, acting=[known])
+        assert await sql(pool, "SELECT count(*) FROM due WHERE worker = %s", due.worker) == [(2,)]
+
+        (lost,) = await due.claim(limit=2, acting=[known])
+        assert (lost.order_id != known.order_id, lost.tries) == (True, 2)
+        assert await due.claim(limit=2, acting=[known, lost]) == []
+        assert await other.claim(limit=2, acting=()) == []

@@ -30,8 +30,10 @@ from domain.metadata import Actor
 from tests.chaos.sections import Sections
 
 ROOT: Final = Path(__file__).parents[2]
-ROLES: Final = ("writer", "writer", "writer", "relay", "relay", "projections", "saga", "saga")
-"""One process each; the second relay waits for the first one's lease."""
+ROLES: Final = (
+    "writer", "writer", "writer", "relay", "relay", "projections", "projections", "saga", "saga",
+)  # fmt: skip
+"""One process each; the second relay and projector wait for the first one's lease."""
 DRAIN_S: Final = 40.0
 
 
@@ -159,7 +161,7 @@ def troupe(folder: Path, *, orders_per_s: float) -> Iterator[Troupe]:
             database_url=postgres.url,
             nats_url=nats.url,
             master_keys=f"k1:{secrets.token_hex(32)}",
-            lease_s="6",
+            lease_s="600",  # A lease that only time ends counts as stuck.
             call_limit_s="2",
             log_level="warning",
         )
