@@ -15,6 +15,7 @@ _Receive: TypeAlias = Callable[[], Awaitable[Json]]
 _Send: TypeAlias = Callable[[Json], Awaitable[None]]
 
 BODY_MAX: Final = 262_144
+GARBAGE: Final = b"<!doctype html><title>It works!</title> {{{"
 TRANSPORT: Final = "loop.transport"
 """Where the scope's extensions carry the connection (see `server.py`)."""
 
@@ -64,7 +65,7 @@ class App:
                 await self._box.clock.sleep(damage.seconds)
                 await _send(send, answer)
             case "garbage":
-                page = b"<!doctype html><title>\xff\xfe\x00 {{{"
+                page = GARBAGE if damage.html else b"\xff\xfe\x00" + GARBAGE
                 await _send(send, Answer(status=200, body=page, headers=answer.headers))
             case "drip":
                 await self._drip(send, answer, damage)

@@ -46,7 +46,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         do: `close`, `hang:60`, `delay:8`, `delay:p99=8`, `status:503`, `status:502:html`,
-            `truncate`, `garbage` or `drip:3`; seconds are virtual.
+            `truncate`, `garbage`, `garbage:bytes` (no text at all) or `drip:3`; seconds are virtual.
         late_s: how long after the answer a `late` effect comes.
         limit: how often the rule may strike; None is always.
         seed: of this rule; None takes the sandbox's.
@@ -224,7 +224,9 @@ def damage_of(do: str, dice: random.Random) -> Damage:
     if name in seconds:
         deed: Any = name
         return Damage(do=deed, seconds=_seconds(rest, dice) if rest else seconds[name])
-    plain: dict[str, Deed] = {"close": "close", "truncate": "truncate", "garbage": "garbage"}
+    if name == "garbage" and rest in ("", "bytes"):
+        return Damage(do="garbage", html=not rest)
+    plain: dict[str, Deed] = {"close": "close", "truncate": "truncate"}
     if name not in plain or rest:
         raise ValueError(f"cannot do {do!r}")
     return Damage(do=plain[name])

@@ -16,7 +16,7 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
         do: the connection is closed, kept silent or slowed, or the answer replaced or mangled.
         seconds: of `hang`, `delay` and `drip`, on the virtual clock.
         status: of `status`.
-        html: a `status` answer comes from a proxy and is a page.
+        html: a `status` answer comes from a proxy and is a page; `garbage` is text at least.
     """
 
     do: Deed
