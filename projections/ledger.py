@@ -280,6 +280,19 @@ ORDER BY e.position {direction}, e.n {direction} LIMIT %(limit)s
 """
 
 
+_WHERE: Final = sql.SQL(
+    "position <= least(%(upto)s, %(below)s) AND (position, n) < (%(below)s, %(below_n)s)"
+    " AND position >= %(above)s AND (position, n) > (%(above)s, %(above_n)s)"
+)
+
+
+def page_statement(*, of_order: bool, backwards: bool) -> sql.Composed:
+    """Return the query of one page."""
+    direction = sql.SQL("ASC" if backwards else "DESC")
+    statement = sql.SQL(_PAGE_OF_ORDER if of_order else _PAGE)
+    return statement.format(where=_WHERE, direction=direction)
+
+
 async def page(
     db: Connection,
     filters: Filters,
@@ -297,15 +310,10 @@ async def page(
     below = after or (filters.upto + 1, 0)
     above = before or (0, 0)
     backwards = before is not None and after is None
-    where = sql.SQL(
-        "position <= least(%(upto)s, %(below)s) AND (position, n) < (%(below)s, %(below_n)s)"
-        " AND position >= %(above)s AND (position, n) > (%(above)s, %(above_n)s)"
-    )
-    direction = sql.SQL("ASC" if backwards else "DESC")
-    statement = sql.SQL(_PAGE_OF_ORDER if filters.order_id else _PAGE)
+    statement = page_statement(of_order=filters.order_id is not None, backwards=backwards)
     params = msgspec.structs.asdict(filters) | {"limit": limit + 1}
     params |= {"below": below[0], "below_n": below[1], "above": above[0], "above_n": above[1]}
-    found = await db.execute(statement.format(where=where, direction=direction), params)
+    found = await db.execute(statement, params)
     rows = [_entry(row) for row in await found.fetchall()]
     kept = rows[:limit]
     return Page(
