@@ -6,7 +6,9 @@ from typing import Final
 import click
 from typing_extensions import override
 
-VERBS: Final[dict[str, str]] = {}
+VERBS: Final = {
+    "verify": "gateway.verbs.audit_verify:verify",
+}
 """Every verb of `loop audit` and where it stands; a verb is imported when it is asked for."""
 
 
