@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 READY_S: Final = 60.0
 SHOP: Final = "Demo shop"
+SHOP_SCOPES: Final = ("payments:write", "payments:read", "ledger:read")
 EXTERNAL: Final = ("LOOP_DATABASE_URL", "LOOP_NATS_URL")
 
 
@@ -161,6 +162,7 @@ class Running:
         reading, writing = os.pipe()
         try:
             make = ("keys", "create", "--new-merchant", SHOP, "--name", "loop up", "--json")
+            make += tuple(part for scope in SHOP_SCOPES for part in ("--scope", scope))
             process = start_loop(make, self._supervisor.environment, writing)
         finally:
             os.close(writing)
