@@ -144,6 +144,20 @@ SETTINGS: Final = (
         "How long the in-process sandbox takes before and after each effect, in seconds.",
     ),
     Setting(
+        "LOOP_STRIPE_BASE_URL",
+        "stripe_base_url",
+        "https://api.stripe.com",
+        _url("http", "https"),
+        "Stripe's API, or a sandbox; another address gets no live key.",
+    ),
+    Setting(
+        "LOOP_RAZORPAY_BASE_URL",
+        "razorpay_base_url",
+        "https://api.razorpay.com",
+        _url("http", "https"),
+        "Razorpay's API, or a sandbox; another address gets no live key.",
+    ),
+    Setting(
         "LOOP_TRACE_RATIO",
         "trace_ratio",
         "0.01",
@@ -177,6 +191,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     call_limit_s: float
     saga_slots: int
     sandbox_latency_s: float
+    stripe_base_url: str
+    razorpay_base_url: str
     trace_ratio: float
     trace_file: Path | None
     log_level: str

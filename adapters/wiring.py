@@ -14,12 +14,12 @@ from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
 from adapters.migrations import OPTIONS
 from adapters.nats import Bus
+from adapters.processors import PROCESSORS
 from adapters.processors.sandbox import SandboxProcessor
 from adapters.settings import Settings
 from adapters.vault import MasterKeys, PostgresVault
 from adapters.watch import BusWatch
 from commands.ports import Ports
-from commands.processor import Processor
 
 POOL_MAX = 8
 
@@ -82,19 +82,17 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
                 for part in (store, vault, app.api_keys):
                     part.close()
                 await app.due.close()
-                app.sandbox.close()
+                for processor in app.ports.processors.values():
+                    await processor.aclose()
 
 
 def _assembled(settings: Settings, pool: AsyncConnectionPool, bus: Bus) -> Application:
     url = settings.database_url
     master_keys = MasterKeys(settings.master_keys)
     due = PostgresDueRows(url, pool, lease_s=settings.lease_s)
-    sandbox = SandboxProcessor(
-        settings.sandbox_books,
-        public_url=settings.public_url,
-        latency_s=settings.sandbox_latency_s,
-    )
-    processors: dict[str, Processor] = {sandbox.name: sandbox}
+    processors = {name: make(settings) for name, make in PROCESSORS.items()}
+    sandbox = processors["sandbox"]
+    assert isinstance(sandbox, SandboxProcessor)
     ports = Ports(
         store=PostgresEventStore(url, pool),
         vault=PostgresVault(url, pool, master_keys),

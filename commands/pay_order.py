@@ -7,6 +7,7 @@ from commands.await_outcome import await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, not_found, once, owned, under_key
 from commands.ports import DataKeyRow, Ports
+from commands.processor import unfit
 from domain import merchant as merchants
 from domain.ids import is_id, new_id
 from domain.metadata import Sealed
@@ -102,6 +103,7 @@ def _decision(
         card_brand=request.brand,
         country=request.country,
         explicit=request.processor,
+        unfit=unfit(ports.processors, order.amount),
         accounts=merchant.accounts_of(order.mode),
     )
     return route(merchant.policy_of(order.mode), inputs, tuple(ports.processors))

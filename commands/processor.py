@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from domain.events import ChallengeKind, Operation
 from domain.metadata import Mode
@@ -26,6 +27,19 @@ class Credentials(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return "Credentials(***)"
+
+
+class CredentialField(Value, frozen=True, kw_only=True):
+    """One member of a processor's credentials, as an operator is asked for it.
+
+    Attributes:
+        secret: typed unseen, shown nowhere.
+    """
+
+    name: str
+    doc: str
+    secret: bool = True
+    required: bool = True
 
 
 class Capabilities(Value, frozen=True, kw_only=True):
@@ -120,11 +134,18 @@ class Succeeded(Value, frozen=True, kw_only=True):
 
 
 class Challenged(Value, frozen=True, kw_only=True):
-    """The customer has to act; URL and client secret go to the vault, never into an event."""
+    """The customer has to act; all of this goes to the vault, never into an event.
+
+    Attributes:
+        publishable_key: what the browser needs to open the client secret.
+        key_id: what the browser needs to open the processor's own checkout.
+    """
 
     kind: ChallengeKind
     redirect_url: str | None = None
     client_secret: str | None = None
+    publishable_key: str | None = None
+    key_id: str | None = None
 
 
 class Pending(Value, frozen=True, kw_only=True):
@@ -182,6 +203,20 @@ class ObservedRefund(Value, frozen=True, kw_only=True):
     code: str | None = None
 
 
+class ObservedPayment(Value, frozen=True, kw_only=True):
+    """One more payment that a customer made on a reference; each holds or held money."""
+
+    payment_id: str
+    status: Literal["authorized", "captured", "cancelled", "expired"]
+    at: datetime
+    currency: str
+    authorized_minor: int
+    held_minor: int = 0
+    capture_before: datetime | None = None
+    captures: tuple[ObservedCapture, ...] = ()
+    refunds: tuple[ObservedRefund, ...] = ()
+
+
 class Observed(Value, frozen=True, kw_only=True):
     """What the processor has for a reference now, whole.
 
@@ -191,6 +226,7 @@ class Observed(Value, frozen=True, kw_only=True):
         authorized_minor: what was held in all.
         held_minor: what is held now.
         at: the processor's time of the last change, UTC.
+        others: payments with money beside this one, where a reference can have several.
     """
 
     reference: str
@@ -205,6 +241,27 @@ class Observed(Value, frozen=True, kw_only=True):
     refunds: tuple[ObservedRefund, ...] = ()
     decline: Declined | None = None
     challenge: Challenged | None = None
+    others: tuple[ObservedPayment, ...] = ()
+
+    def about(self, payment_id: str | None) -> "Observed":
+        """Return the same with that payment in the middle, if it is among the others."""
+        chosen = next((x for x in self.others if x.payment_id == payment_id), None)
+        if chosen is None:
+            return self
+        rest = tuple(x for x in self.others if x is not chosen)
+        return replace(
+            self,
+            **asdict(chosen),
+            decline=None,
+            challenge=None,
+            others=(*self._itself(), *rest),
+        )
+
+    def _itself(self) -> tuple[ObservedPayment, ...]:
+        if self.payment_id is None:
+            return ()
+        shared = {name: getattr(self, name) for name in ObservedPayment.__struct_fields__}
+        return (ObservedPayment(**shared),)
 
 
 class Absent(Value, frozen=True, kw_only=True):
@@ -225,6 +282,19 @@ class Processor(Protocol):
 
     name: str
     capabilities: Capabilities
+    fields: tuple[CredentialField, ...]
+
+    def takes(self, amount: Money) -> str | None:
+        """Say why this amount cannot be charged exactly; None when it can."""
+        ...
+
+    def account_of(self, credentials: Credentials, mode: Mode) -> str:
+        """Return what identifies the account that the credentials open; tells no secret.
+
+        Raises:
+            ValueError: they cannot be used in this mode or at this installation, and why.
+        """
+        ...
 
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
         """Make the processor's object; moves no money. Same key, same object."""
@@ -259,3 +329,13 @@ class Processor(Protocol):
     ) -> list[Hint]:
         """Verify first, then read; raises `ValueError` on anything that does not verify."""
         ...
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        ...
+
+
+def unfit(processors: Mapping[str, Processor], amount: Money) -> tuple[tuple[str, str], ...]:
+    """Return the processors that cannot take an amount, each with its reason."""
+    reasons = ((name, processor.takes(amount)) for name, processor in processors.items())
+    return tuple((name, reason) for name, reason in reasons if reason is not None)

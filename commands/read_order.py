@@ -51,6 +51,8 @@ class OpenChallenge(msgspec.Struct, frozen=True, kw_only=True):
     redirect_url: str
     client_secret: str | None
     expires_at: datetime
+    publishable_key: str | None = None
+    key_id: str | None = None
 
 
 class ChallengeSecret(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +60,8 @@ class ChallengeSecret(msgspec.Struct, frozen=True, kw_only=True):
 
     redirect_url: str | None = None
     client_secret: str | None = None
+    publishable_key: str | None = None
+    key_id: str | None = None
 
 
 CHALLENGE_FIELD = "challenge"
@@ -77,4 +81,6 @@ async def open_challenge(ports: Ports, order: Order) -> OpenChallenge | None:
         redirect_url=secret.redirect_url or f"{ports.public_url}/checkout/{order.id}",
         client_secret=secret.client_secret,
         expires_at=live.deadline,
+        publishable_key=secret.publishable_key,
+        key_id=secret.key_id,
     )

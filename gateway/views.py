@@ -141,6 +141,8 @@ def next_action_view(order: Order, challenge: OpenChallenge) -> NextActionView:
         redirect_url=challenge.redirect_url,
         expires_at=iso(challenge.expires_at),
         client_secret=challenge.client_secret or UNSET,
+        publishable_key=challenge.publishable_key or UNSET,
+        key_id=challenge.key_id or UNSET,
         order_id=(reference or UNSET) if razorpay else UNSET,
         amount=order.amount.minor if razorpay else UNSET,
         currency=order.amount.currency if razorpay else UNSET,

@@ -2,7 +2,7 @@
 
 The public verbs, then sending, then reading of answers. What is not known is `Unknown`.
 """
-# ruff: noqa: ARG002 - the protocol's credentials, operation and webhooks mean nothing here
+# ruff: noqa: ARG002 - the protocol's credentials, amounts and webhooks mean nothing here
 
 import asyncio
 import os
@@ -24,6 +24,7 @@ from commands.processor import (
     AttemptCall,
     Capabilities,
     Challenged,
+    CredentialField,
     Credentials,
     Declined,
     Fact,
@@ -40,6 +41,8 @@ from commands.processor import (
     Unknown,
 )
 from domain.events import Operation
+from domain.metadata import Mode
+from domain.money import Money
 from domain.routing import RetryClass
 
 HANG_S: Final = 3600.0
@@ -96,6 +99,7 @@ class SandboxProcessor:
     capabilities: Capabilities = Capabilities(
         partial_capture=True, several_captures=True, void=True, closes_declined=False
     )
+    fields: tuple[CredentialField, ...] = ()
 
     def __init__(
         self,
@@ -118,6 +122,20 @@ class SandboxProcessor:
         self._worker.shutdown(wait=True)
         self._at_once.close()
         self.bank.close()
+
+    async def aclose(self) -> None:
+        """See `close`."""
+        self.close()
+
+    def takes(self, amount: Money) -> str | None:
+        """Take every amount."""
+        return None
+
+    def account_of(self, credentials: Credentials, mode: Mode) -> str:
+        """Return the one account that the bank has, for test money only."""
+        if mode != "test":
+            raise ValueError("the sandbox has no live mode")
+        return self.name
 
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
         """Make the payment at the bank; moves no money."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from commands.processor import Challenged, Observed
+from commands.processor import Challenged, Observed, ObservedPayment
 from domain.ids import new_id
 from domain.order import commands as c
 from domain.order.state import Attempt, Order
@@ -18,11 +18,13 @@ def facts(
     Facts that the order knows already are among them: `decide` drops those. `deadline` is for a
     challenge that is open at the processor and not yet known here.
     """
+    seen = seen.about(attempt.payment_id)
     return [
         *_of_payment(attempt, seen, failover, deadline),
-        *_of_captures(attempt, seen),
+        *_of_captures(attempt, seen, seen.payment_id or seen.reference),
         *_of_refunds(order, attempt, seen),
         *_of_ends(attempt, seen, failover),
+        *_of_others(order, attempt, seen),
     ]
 
 
@@ -30,14 +32,7 @@ def _of_payment(
     attempt: Attempt, seen: Observed, failover: Failover, deadline: datetime
 ) -> Iterator[c.OrderCommand]:
     if seen.payment_id is not None and seen.authorized_minor > 0 and not seen.captures:
-        yield c.RecordAuthorized(
-            attempt_id=attempt.id,
-            payment_id=seen.payment_id,
-            amount_minor=seen.authorized_minor,
-            currency=seen.currency,
-            capture_id=new_id("cap"),
-            capture_before=seen.capture_before,
-        )
+        yield _authorized(attempt, seen, seen.payment_id)
     if seen.status == "declined" and seen.decline is not None:
         yield c.RecordDeclined(
             attempt_id=attempt.id,
@@ -53,12 +48,39 @@ def _of_payment(
         yield c.RecordChallenge(attempt_id=attempt.id, kind=challenge.kind, deadline=deadline)
 
 
-def _of_captures(attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
+def _authorized(
+    attempt: Attempt, seen: Observed | ObservedPayment, payment_id: str
+) -> c.RecordAuthorized:
+    return c.RecordAuthorized(
+        attempt_id=attempt.id,
+        payment_id=payment_id,
+        amount_minor=seen.authorized_minor,
+        currency=seen.currency,
+        capture_id=new_id("cap"),
+        capture_before=seen.capture_before,
+    )
+
+
+def _of_others(order: Order, attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
+    """Return what is known of further payments of the customer: their money is stray."""
+    for other in seen.others:
+        if other.captures:
+            yield from _of_captures(attempt, other, other.payment_id)
+            yield from _of_refunds(order, attempt, other)
+        elif other.held_minor:
+            yield _authorized(attempt, other, other.payment_id)
+        elif order.stray(other.payment_id) is not None:
+            yield c.RecordVoided(attempt_id=attempt.id, payment_id=other.payment_id)
+
+
+def _of_captures(
+    attempt: Attempt, seen: Observed | ObservedPayment, payment_id: str
+) -> Iterator[c.OrderCommand]:
     for capture in seen.captures:
         yield c.RecordCaptured(
             attempt_id=attempt.id,
             capture_id=capture.capture_id,
-            payment_id=seen.payment_id or seen.reference,
+            payment_id=payment_id,
             processor_id=capture.processor_id,
             amount_minor=capture.amount_minor,
             currency=seen.currency,
@@ -69,7 +91,9 @@ def _of_captures(attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
         )
 
 
-def _of_refunds(order: Order, attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
+def _of_refunds(
+    order: Order, attempt: Attempt, seen: Observed | ObservedPayment
+) -> Iterator[c.OrderCommand]:
     for refund in seen.refunds:
         if refund.status == "succeeded":
             yield c.RecordRefunded(

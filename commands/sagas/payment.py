@@ -32,6 +32,7 @@ from commands.processor import (
     Referenced,
     Succeeded,
     Unknown,
+    unfit,
 )
 from commands.read_order import CHALLENGE_FIELD, ChallengeSecret
 from commands.sagas.observe import facts
@@ -54,6 +55,8 @@ TRIES_MAX: Final = 5
 """Tries of one call before its outcome is called unknown in the log."""
 PREPARE_TRIES_MAX: Final = 3
 """Tries to reach the only processor before the order fails, with proof that nothing was sent."""
+OPEN_LOOKS_MAX: Final = 3
+"""Lookups of a doubt that still find nothing done, before the attempt is closed instead."""
 RETRY_CAP_S: Final = 60.0
 PENDING_CAP_S: Final = 3_600.0
 DOUBT_S: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
@@ -348,7 +351,10 @@ class PaymentSaga:
         """Keep the URL in the vault, then record the challenge and its deadline."""
         attempt, _ = _both(act)
         secret = ChallengeSecret(
-            redirect_url=challenge.redirect_url, client_secret=challenge.client_secret
+            redirect_url=challenge.redirect_url,
+            client_secret=challenge.client_secret,
+            publishable_key=challenge.publishable_key,
+            key_id=challenge.key_id,
         )
         await self._ports.vault.put_secret(
             attempt.id,
@@ -365,7 +371,13 @@ class PaymentSaga:
         return self._ports.now() + timedelta(seconds=attempt.challenge_timeout_s)
 
     async def _lookup_authorize(self, act: Act) -> Result:
-        return await self._look_then(act, "authorize", self._send_authorize)
+        """Look; what nobody has confirmed is confirmed again, and after some time closed."""
+        again = self._send_authorize if act.row.tries <= OPEN_LOOKS_MAX else self._give_up
+        return await self._look_then(act, "authorize", again)
+
+    async def _give_up(self, act: Act) -> Result:
+        """Close an attempt whose key gives nothing but errors: Stripe keeps a 500 for a day."""
+        return await self._fence(act, code="processor_unavailable")
 
     async def _challenge(self, act: Act) -> Result:
         """Look whether the customer is done; after the deadline the attempt is closed."""
@@ -432,6 +444,7 @@ class PaymentSaga:
             card_brand=attempt.decision.inputs.card_brand,
             country=attempt.decision.inputs.country,
             excluded=tuple(a.processor for a in order.attempts),
+            unfit=unfit(self._ports.processors, order.amount),
             accounts=merchant.accounts_of(order.mode),
         )
         decision = route(policy, inputs, tuple(self._ports.processors))
@@ -494,7 +507,8 @@ class PaymentSaga:
         seen = await self._look(act, "capture")
         if not isinstance(seen, Observed):
             return act.doubt
-        if any(x.capture_id == capture.id for x in seen.captures):
+        if any(x.capture_id in {capture.id, None} for x in seen.captures):
+            # Not every processor keeps our id; one hold is captured once.
             return await self._observed(act, seen)
         gone = no.expired or seen.status in {"cancelled", "expired"}
         failed = c.RecordCaptureFailed(
@@ -631,7 +645,9 @@ class PaymentSaga:
         attempt, processor = _both(act)
         if processor is None or attempt.reference is None:
             return Unknown(cause="nothing to look up")
-        return await self._call(processor.lookup(attempt.reference, operation, act.credentials))
+        look = processor.lookup(attempt.reference, operation, act.credentials)
+        seen: Observed | Absent | Unknown = await self._call(look)
+        return seen.about(_payment_of(act, attempt)) if isinstance(seen, Observed) else seen
 
     async def _look_then(
         self, act: Act, operation: Operation, send: Callable[[Act], Awaitable[Result]]
@@ -703,6 +719,13 @@ def _attempt_of(order: Order, subject: str) -> Attempt | None:
     stray = next((s for s in order.strays if s.payment_id == subject), None)
     attempt_id = part.attempt_id if part else stray.attempt_id if stray else subject
     return order.attempt(attempt_id)
+
+
+def _payment_of(act: Act, attempt: Attempt) -> str | None:
+    """Return the processor's payment that a step is about, where a reference has several."""
+    refund = act.order.refund(act.row.subject)
+    stray = act.order.stray(act.row.subject)
+    return refund.payment_id if refund else stray.payment_id if stray else attempt.payment_id
 
 
 def _both(act: Act) -> tuple[Attempt, Processor | None]:

@@ -193,5 +193,7 @@ async def test_only_what_is_configured_and_known_takes_an_order(shop: Shop) -> N
         await shop.order("tok_visa")
     assert refused.value.code == "no_processor"
     assert refused.value.extra["candidates"] == [
-        {"processor": "sandbox", "reason": "foreign token"}
+        {"processor": "sandbox", "reason": "foreign token"},
+        {"processor": "stripe", "reason": "not configured"},
+        {"processor": "razorpay", "reason": "not configured"},
     ]

@@ -1,0 +1,383 @@
+"""Stripe through its own SDK: the public verbs, then sending, then webhooks.
+
+An object is made first and confirmed when its id is committed; only manual capture; every POST has
+an idempotency key of ours; nothing is ever repeated by the SDK. What is not known is `Unknown`.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from adapters.processors import stripe_answers as answers
+from adapters.processors.stripe_answers import Json, Problem
+from adapters.processors.stripe_money import to_stripe
+from adapters.processors.stripe_sdk import Clients, sent
+from adapters.processors.stripe_webhooks import hints, verify
+from commands.processor import (
+    Absent,
+    AttemptCall,
+    Capabilities,
+    CredentialField,
+    Credentials,
+    Declined,
+    Hint,
+    MoneyCall,
+    Observed,
+    Outcome,
+    Pending,
+    Referenced,
+    Succeeded,
+    Unknown,
+)
+from domain.events import Operation
+from domain.metadata import Mode
+from domain.money import Money
+from domain.routing import RetryClass
+
+if TYPE_CHECKING:
+    import stripe
+
+API_URL: Final = "https://api.stripe.com"
+READ_S: Final = 20.0
+CHARGE: Final = ["latest_charge", "latest_charge.balance_transaction"]
+THROTTLE_WAITS_S: Final = (0.25, 0.5, 1.0)
+"""Waits before a call that a limiter turned away is sent again: nothing had been done."""
+CANCELLABLE: Final = {
+    "requires_payment_method",
+    "requires_capture",
+    "requires_confirmation",
+    "requires_action",
+}
+
+Options: TypeAlias = Any
+Call: TypeAlias = Callable[["stripe.StripeClient", Options], Awaitable[Any]]
+
+_Answer = TypeVar("_Answer")
+
+
+class StripeProcessor:
+    """Stripe's PaymentIntents.
+
+    Args:
+        base_url: of the API, or of a sandbox; live keys go to the API only.
+        read_s: longest silence of the server, in seconds.
+        now: unix seconds, for the age of webhooks.
+    """
+
+    name: str = "stripe"
+    capabilities: Capabilities = Capabilities(
+        partial_capture=True, several_captures=False, void=True, closes_declined=False
+    )
+    fields: tuple[CredentialField, ...] = (
+        CredentialField(name="secret_key", doc="Secret or restricted API key (sk_…, rk_…)."),
+        CredentialField(
+            name="publishable_key", doc="Publishable key (pk_…).", secret=False, required=False
+        ),
+        CredentialField(
+            name="webhook_secret", doc="Signing secret of the endpoint (whsec_…).", required=False
+        ),
+    )
+
+    def __init__(
+        self,
+        *,
+        base_url: str = API_URL,
+        read_s: float = READ_S,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._base_url = base_url
+        self._read_s = read_s
+        self._now = now
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Clients] = WeakKeyDictionary()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        clients = self._loops.pop(asyncio.get_running_loop(), None)
+        if clients is not None:
+            await clients.http.close_async()
+
+    def takes(self, amount: Money) -> str | None:
+        """Say why Stripe cannot charge exactly this amount."""
+        try:
+            to_stripe(amount)
+        except ValueError:
+            return "amount not representable"
+        return None
+
+    def account_of(self, credentials: Credentials, mode: Mode) -> str:
+        """Return a fingerprint of the key; Stripe's keys do not name their account."""
+        key = credentials.values.get("secret_key", "")
+        if not key.startswith((f"sk_{mode}_", f"rk_{mode}_")):
+            raise ValueError(f"a secret key of {mode} mode begins with sk_{mode}_ or rk_{mode}_")
+        public = credentials.values.get("publishable_key")
+        if public and not public.startswith(f"pk_{mode}_"):
+            raise ValueError(f"a publishable key of {mode} mode begins with pk_{mode}_")
+        if mode == "live" and self._base_url != API_URL:
+            raise ValueError("live keys are not given to a sandbox: LOOP_STRIPE_BASE_URL is set")
+        return f"stripe_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
+        """Make the PaymentIntent; moves no money."""
+        try:
+            params = _creation(call)
+        except ValueError as error:
+            return Declined(
+                code="amount_not_representable", retry_class="failover", message=str(error)
+            )
+        made = await self._send(
+            credentials,
+            f"{call.idempotency_key}:create",
+            lambda client, options: client.v1.payment_intents.create_async(params, options),
+        )
+        if not isinstance(made, Problem):
+            return Referenced(reference=made["id"])
+        return _refused(made)
+
+    async def authorize(
+        self, call: AttemptCall, reference: str, credentials: Credentials
+    ) -> Outcome:
+        """Confirm the PaymentIntent: hold the money. Without a token the customer gives a card."""
+        if call.token is None:
+            return await self._current(reference, credentials)
+        params: Any = {"expand": CHARGE}
+        if call.return_url:
+            params["return_url"] = call.return_url
+        pi = await self._send(
+            credentials,
+            f"{call.idempotency_key}:confirm",
+            lambda client, options: client.v1.payment_intents.confirm_async(
+                reference, params, options
+            ),
+        )
+        if isinstance(pi, Problem):
+            return _refused(pi)
+        if pi[answers.REPLAYED] and pi.get("status") in {"processing", "requires_action"}:
+            # That was so when the key was new.
+            return await self._current(reference, credentials)
+        return _read(answers.confirmed, pi, _public_key(credentials))
+
+    async def capture(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Take held money; what is left of the hold is released."""
+        if not call.final:
+            return Declined(code="several_captures_unsupported", retry_class="stop")
+        try:
+            params: Any = {
+                "amount_to_capture": to_stripe(call.amount),
+                "metadata": {"capture_id": call.subject},
+                "expand": CHARGE,
+            }
+        except ValueError as error:
+            return Declined(code="amount_not_representable", retry_class="stop", message=str(error))
+        pi = await self._send(
+            credentials,
+            call.idempotency_key,
+            lambda client, options: client.v1.payment_intents.capture_async(
+                call.reference, params, options
+            ),
+        )
+        if isinstance(pi, Problem):
+            return answers.open_question(pi) or answers.refusal(pi, "capture_refused")
+        return _happened(answers.capture, pi, "succeeded")
+
+    async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Cancel the PaymentIntent: its hold is given back, and it can never charge again."""
+        pi = await self._cancel(call, credentials, call.idempotency_key)
+        if isinstance(pi, Problem) and pi.unexpected_state:
+            # The refusal may be a replay of what was so when the key was new.
+            current = await self._get(call.reference, credentials)
+            status = None if isinstance(current, Problem) else current.get("status")
+            if status == "processing":
+                return Pending(look_again_s=answers.LOOK_AGAIN_S)
+            if status in CANCELLABLE:
+                key = f"{call.idempotency_key}:{status}"
+                pi = await self._cancel(call, credentials, key)
+        if isinstance(pi, Problem):
+            return answers.open_question(pi) or answers.refusal(pi, "void_refused")
+        return _happened(answers.release, pi, "canceled")
+
+    async def refund(self, call: MoneyCall, credentials: Credentials) -> Outcome:
+        """Send captured money back."""
+        try:
+            params = _refund(call)
+        except ValueError as error:
+            return Declined(code="amount_not_representable", retry_class="stop", message=str(error))
+        refund = await self._send(
+            credentials,
+            call.idempotency_key,
+            lambda client, options: client.v1.refunds.create_async(params, options),
+        )
+        if isinstance(refund, Problem):
+            return answers.open_question(refund) or answers.refusal(refund, "refund_refused")
+        if refund.get("status") != "succeeded":
+            refund_id = refund["id"]
+            current = await self._send(
+                credentials,
+                None,
+                lambda client, options: client.v1.refunds.retrieve_async(refund_id, {}, options),
+            )
+            refund = refund if isinstance(current, Problem) else current
+        return _read(answers.refunded, refund, call.payment_id)
+
+    async def lookup(
+        self, reference: str, operation: Operation, credentials: Credentials
+    ) -> Observed | Absent | Unknown:
+        """Read the PaymentIntent with its charge and, once money was taken, its refunds."""
+        del operation
+        pi = await self._get(reference, credentials)
+        if isinstance(pi, Problem):
+            missing = pi.status == 404 and pi.code == "resource_missing"  # noqa: PLR2004 - HTTP
+            return Absent() if missing else Unknown(cause=pi.cause)
+        refunds: Any = {"data": []}
+        if pi.get("amount_received"):
+            params: Any = {"payment_intent": reference, "limit": 100}
+            refunds = await self._send(
+                credentials,
+                None,
+                lambda client, options: client.v1.refunds.list_async(params, options),
+            )
+            if isinstance(refunds, Problem):
+                return Unknown(cause=refunds.cause)
+            if refunds.get("has_more"):
+                return Unknown(cause="more than 100 refunds")
+        return _read(answers.observed, pi, refunds["data"], _public_key(credentials))
+
+    def parse_webhook(
+        self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
+    ) -> list[Hint]:
+        """Verify the signature and its age, then say which PaymentIntent to look at."""
+        try:
+            verify(raw, headers, secrets, self._now())
+            return hints(msgspec.json.decode(raw))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused
+            raise ValueError(f"the webhook does not verify: {type(error).__name__}") from None
+
+    async def _current(self, reference: str, credentials: Credentials) -> Outcome:
+        pi = await self._get(reference, credentials)
+        if isinstance(pi, Problem):
+            return Unknown(cause=pi.cause)
+        if pi.get("status") == "requires_payment_method" and _collects(pi):
+            return answers.challenge(pi, _public_key(credentials))
+        return _read(answers.confirmed, pi, _public_key(credentials))
+
+    async def _get(self, reference: str, credentials: Credentials) -> Json | Problem:
+        return await self._send(
+            credentials,
+            None,
+            lambda client, options: client.v1.payment_intents.retrieve_async(
+                reference, {"expand": CHARGE}, options
+            ),
+        )
+
+    async def _cancel(self, call: MoneyCall, credentials: Credentials, key: str) -> Json | Problem:
+        return await self._send(
+            credentials,
+            key,
+            lambda client, options: client.v1.payment_intents.cancel_async(
+                call.reference, {"expand": ["latest_charge"]}, options
+            ),
+        )
+
+    async def _send(self, credentials: Credentials, key: str | None, call: Call) -> Json | Problem:
+        """Send once; again only what a limiter turned away before it did anything."""
+        client = self._client(credentials)
+        if isinstance(client, Problem):
+            return client
+        options = {"idempotency_key": key} if key else {}
+        for wait_s in THROTTLE_WAITS_S:
+            answer = await sent(call(client, options))
+            if not (isinstance(answer, Problem) and answer.throttled):
+                return answer
+            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311 - jitter
+        return await sent(call(client, options))
+
+    def _client(self, credentials: Credentials) -> "stripe.StripeClient | Problem":
+        key = credentials.values.get("secret_key")
+        if not key:
+            return Problem(cause="no credentials", sent=False)
+        if "_live_" in key and self._base_url != API_URL:
+            return Problem(cause="a live key and a sandbox", sent=False)
+        loop = asyncio.get_running_loop()
+        clients = self._loops.get(loop)
+        if clients is None:
+            clients = self._loops[loop] = Clients(self._base_url, self._read_s)
+        return clients.of(key)
+
+
+def _creation(call: AttemptCall) -> Any:
+    metadata = {
+        "order_id": call.order_id,
+        "attempt_id": call.attempt_id,
+        "merchant_id": call.merchant_id,
+    }
+    params: dict[str, Any] = {
+        "amount": to_stripe(call.amount),
+        "currency": call.amount.currency.lower(),
+        "capture_method": "manual",
+        "payment_method_types": ["card"],
+        "metadata": metadata,
+    }
+    if call.token is None:
+        metadata["card"] = answers.COLLECT
+    elif call.token.startswith("tok_"):
+        params["payment_method_data"] = {"type": "card", "card": {"token": call.token}}
+    else:
+        params["payment_method"] = call.token
+    return params
+
+
+def _refund(call: MoneyCall) -> Any:
+    return {
+        "payment_intent": call.reference,
+        "amount": to_stripe(call.amount),
+        "metadata": {
+            "refund_id": call.subject,
+            "order_id": call.order_id,
+            "attempt_id": call.attempt_id,
+            "merchant_id": call.merchant_id,
+        },
+    }
+
+
+def _refused(problem: Problem) -> Outcome:
+    """Classify a creation or confirmation that was not answered with its PaymentIntent."""
+    if problem.is_decline:
+        return answers.decline(problem.error)
+    doubt = answers.open_question(problem)
+    if doubt is not None:
+        return doubt
+    status = problem.intent.get("status")
+    if status not in {None, "canceled"}:
+        # It was confirmed already, in another try: the lookup tells what came of that.
+        return Unknown(cause=f"confirmed before, and the status is {status}")
+    about_card = str(problem.error.get("param", "")).startswith("payment_method")
+    retry_class: RetryClass = "fix_input" if about_card else "failover"
+    return answers.refusal(problem, "processor_refused", retry_class=retry_class)
+
+
+def _happened(read: Callable[[Json], Any], pi: Json, status: str) -> Outcome:
+    if pi.get("status") != status:
+        return Unknown(cause=f"answered, and the status is {pi.get('status')}")
+    fact = _read(read, pi)
+    return fact if isinstance(fact, Unknown) else Succeeded(fact=fact)
+
+
+def _read(read: Callable[..., _Answer], *given: Any) -> _Answer | Unknown:
+    """Read an answer; one that is not as Stripe documents it is a doubt."""
+    try:
+        return read(*given)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        return Unknown(cause=f"an answer that is not understood: {type(error).__name__}")
+
+
+def _public_key(credentials: Credentials) -> str | None:
+    return credentials.values.get("publishable_key")
+
+
+def _collects(pi: Json) -> bool:
+    return (pi.get("metadata") or {}).get("card") == answers.COLLECT
