@@ -28,9 +28,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     after: Order
 
 
-def moments(rows: Sequence[e.Recorded]) -> list[Moment]:
-    """Return the history of one order from its rows, in order."""
-    order: Order | None = None
+def moments(rows: Sequence[e.Recorded], order: Order | None = None) -> list[Moment]:
+    """Return the history of one order from its rows, in order; those before them gave `order`."""
     found: list[Moment] = []
     for row in rows:
         order = evolve(order, row.data, row.metadata, stream_id=row.stream_id)

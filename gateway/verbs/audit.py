@@ -8,6 +8,7 @@ from typing_extensions import override
 
 VERBS: Final = {
     "verify": "gateway.verbs.audit_verify:verify",
+    "books": "gateway.verbs.books:audit_books",
 }
 """Every verb of `loop audit` and where it stands; a verb is imported when it is asked for."""
 

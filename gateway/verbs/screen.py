@@ -1,6 +1,7 @@
 """How orders and their histories look on a terminal."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from domain.events import AnyEvent, OrderCreated, Recorded, tag_of
 from domain.order.state import Order
+from replay.diff import Change, Side
 from replay.history import Moment, Opened, actor_in_words, amounts_in_words
 
 STATUS_STYLES: Final = {
@@ -88,6 +90,30 @@ def history_lines(told: Sequence[Moment]) -> Iterator[RenderableType]:
         yield line
         facts = Text(one.words).append(f"  by {actor_in_words(row.metadata.actor)}", style="dim")
         yield Padding(facts, (0, 0, 0, width + 7))
+
+
+def side_text(side: Side) -> Text:
+    """Return an order's version, place and status at one moment."""
+    if side.position is None or side.recorded_at is None or side.status is None:
+        return Text("before its creation", style="dim")
+    place = f"v{side.version}, event {side.position}, {side.recorded_at:%Y-%m-%d %H:%M:%S}  "
+    return Text(place, style="dim").append_text(status_text(side.status))
+
+
+def change_table(changes: Sequence[Change]) -> Table:
+    """Return what changed, one field a row."""
+    table = Table(box=None, header_style="bold dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("FIELD", "BEFORE", "AFTER"):
+        table.add_column(name, overflow="fold")
+    for one in changes:
+        table.add_row(one.path, Text(_value(one.before), style="red"), _value(one.after))
+    return table
+
+
+def _value(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return "-" if value is None else str(value)
 
 
 def _time(row: Recorded) -> str:

@@ -156,7 +156,8 @@ def test_entries_are_newest_first_with_running_balances(shop: Shop) -> None:
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_pages_go_both_ways(shop: Shop, limit: int) -> None:
     whole = shop.entries()
-    seen, cursor = [], {}
+    seen: list[dict[str, Any]] = []
+    cursor: dict[str, Any] = {}
     while True:
         page = shop.get("/v1/ledger/entries", limit=limit, **cursor)
         seen += page["data"]
@@ -212,7 +213,8 @@ def test_nobody_sees_the_books_of_another_merchant_or_mode(
     newest, whole = shop.entries()[0]["id"], shop.level()
     with Shop(service) as stranger, Shop(service, mode="live", caller=shop.caller) as live:
         for other in (stranger, live):
-            for params in ({}, {"orderId": shop.orders[0]}, {"asOf": whole}):
+            asked: list[dict[str, Any]] = [{}, {"orderId": shop.orders[0]}, {"asOf": whole}]
+            for params in asked:
                 answer = other.get(path, **params)
                 assert answer.get("data", answer.get("balances")) == []
         assert stranger.get("/v1/ledger/entries", before="ent_1_0", after=newest)["data"] == []

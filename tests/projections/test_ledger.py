@@ -134,7 +134,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 async def plan_of(db: Connection, statement: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     """Run a statement and return the nodes of its plan, with the rows that each one read."""
-    query = sql.SQL(statement) if isinstance(statement, str) else statement
+    query = statement if isinstance(statement, sql.Composed) else sql.SQL(statement)
     explained = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + query
     found = await (await db.execute(explained, params)).fetchone()
     assert found is not None
