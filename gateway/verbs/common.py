@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -136,6 +137,17 @@ async def served(settings: "Settings", service: str, work: "Served") -> None:
         raise SystemExit(1) from None
     finally:
         flush()
+
+
+def settle() -> None:
+    """Spare the garbage collector what is there now, for it stays; call it when all is built.
+
+    Walking through all modules again and again cost a tenth of a busy gateway's time, in pauses
+    of 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def print_json(value: Any, *, indent: int = 2) -> None:

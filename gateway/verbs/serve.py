@@ -39,6 +39,7 @@ async def _serve(settings: "Settings", *, share_port: bool) -> None:
         # Lists answer, though empty, before the first worker has ever run.
         await install(settings.database_url)
         edge = create_app(deps_of_application(app))
+        common.settle()
         await server.serve(edge, settings.host, settings.port, stop, share_port=share_port)
 
     await common.served(settings, "gateway", answer)

@@ -1,5 +1,6 @@
 """`loop work`: relay, projections and saga in the foreground."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from gateway.verbs import common
 
 if TYPE_CHECKING:
     from adapters.settings import Settings
+    from adapters.wiring import Application
 
 EXAMPLE = "Example: loop work --only relay,projections"
 
@@ -38,4 +40,8 @@ def _check(roles: tuple[str, ...]) -> None:
 async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
     from adapters.worker import work as run_roles  # noqa: PLC0415 - heavy
 
-    await common.served(settings, "worker", lambda app, stop: run_roles(app, stop, roles))
+    async def act(app: "Application", stop: asyncio.Event) -> None:
+        common.settle()
+        await run_roles(app, stop, roles)
+
+    await common.served(settings, "worker", act)
