@@ -25,6 +25,8 @@ BATCH: Final = 500
 BUFFERED_MAX: Final = 4 * BATCH
 EXPIRES_S: Final = 10.0
 AGAIN_S: Final = 1.0
+LINGER_S: Final = 0.02
+"""How long what has arrived waits for more: a batch costs ten round trips, however small it is."""
 JUMP: Final = 5_000
 """When the reader is this far ahead, the consumer is made anew at its position."""
 
@@ -69,7 +71,8 @@ class Feed:
         """Return what has arrived, oldest first; waits for the first row, empty after that time."""
         if not self._rows:
             self._arrived.clear()
-            await set_within(self._arrived, timeout_s)
+            if await set_within(self._arrived, timeout_s):
+                await set_within(self._closed, LINGER_S)
         rows = list(self._rows)
         self._rows.clear()
         self._wanted.set()
