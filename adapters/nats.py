@@ -25,10 +25,8 @@ MAX_BYTES: Final = 2 * 1024**3
 EXPECTED: Final = "Nats-Expected-Last-Sequence"
 EVENT_ID: Final = "Loop-Event-Id"
 LOG_ID: Final = "Loop-Log-Id"
-STREAM_ID: Final = "Loop-Stream-Id"
-VERSION: Final = "Loop-Version"
-TAG: Final = "Loop-Tag"
-RECORDED_AT: Final = "Loop-Recorded-At"
+ROW: Final = "Loop-Row"
+"""Version, time of recording, tag and stream, in one: each header costs every consumer 2 us."""
 
 _LOG_EVERY_S: Final = 10.0
 _UNSAFE: Final = re.compile(r"[^\x000-9A-Za-z_-]")
@@ -163,10 +161,7 @@ def message(row: Row, log_id: str) -> tuple[str, dict[str, str]]:
         EXPECTED: str(row.position - 1),
         EVENT_ID: meta.event_id,
         LOG_ID: log_id,
-        STREAM_ID: row.stream_id,
-        VERSION: str(row.version),
-        TAG: row.tag,
-        RECORDED_AT: row.recorded_at.isoformat(),
+        ROW: f"{row.version} {row.recorded_at.isoformat()} {row.tag} {row.stream_id}",
     }
     if meta.trace:
         headers["traceparent"] = meta.trace
@@ -180,11 +175,12 @@ def row_of(sequence: int, headers: Mapping[str, str], payload: bytes) -> Row:
     Raises:
         KeyError, ValueError: the message was not made by `message`.
     """
+    version, recorded_at, tag, stream_id = headers[ROW].split(" ", 3)
     return Row(
-        stream_id=headers[STREAM_ID],
-        version=int(headers[VERSION]),
-        tag=headers[TAG],
+        stream_id=stream_id,
+        version=int(version),
+        tag=tag,
         state=payload,
         position=sequence,
-        recorded_at=datetime.fromisoformat(headers[RECORDED_AT]),
+        recorded_at=datetime.fromisoformat(recorded_at),
     )
