@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
+import msgspec
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
@@ -68,9 +69,15 @@ def _span_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     return event
 
 
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
+
 def _as_json(event: MutableMapping[str, Any], **_: Any) -> str:
     """Write an event on one line; what JSON does not know is written as text."""
-    return json.dumps(event, default=str, ensure_ascii=False)
+    try:
+        return _encode(event).decode()
+    except (TypeError, ValueError):  # half a surrogate pair, a key that is no text
+        return json.dumps(event, default=str, ensure_ascii=False, skipkeys=True)
 
 
 def configure_tracing(settings: Settings, service: str) -> Callable[[], None]:
