@@ -176,3 +176,75 @@ def test_the_check_finds_a_lost_row_and_repairs_it(running: Up, data: Path) -> N
 
 def test_repair_alone_is_wrong_usage(data: Path) -> None:
     assert loop("migrate", "--repair", "--data", data).returncode == 2
+
+
+async def test_the_books_balance_and_are_what_the_ledger_shows(
+    data: Path, order: dict[str, Any]
+) -> None:
+    last = as_json("replay", "order", order["id"], "--data", data)[-1]["position"]
+
+    def compared() -> bool:
+        books = as_json("audit", "books", "--data", data)
+        return books["ok"] is True and books["comparedAt"] >= last
+
+    await until(compared, 60)
+    then = as_json("replay", "books", "--data", data, "--as-of", str(last))
+    shown = loop("audit", "books", "--data", data)
+
+    assert then["position"] == last
+    (usd,) = [t for t in then["trialBalances"] if t["currency"] == "USD"]
+    assert (usd["mode"], usd["difference"]) == ("test", 0)
+    balances = {line["account"]: line["balance"] for line in usd["lines"]}
+    assert balances["payable"] == balances["receivable:sandbox"] >= 4999
+    assert shown.returncode == 0
+    assert "the books balance, the ledger shows the same" in shown.stdout
+    with database(data) as db:
+        db.execute("UPDATE ledger_entries_v1 SET debits = debits + 1")
+    wrong = loop("audit", "books", "--data", data)
+    with database(data) as db:
+        db.execute("UPDATE ledger_entries_v1 SET debits = debits - 1")
+    assert wrong.returncode == 1
+    assert "the books are wrong" in wrong.stdout
+    assert "the log says" in wrong.stdout
+
+
+def test_an_order_as_it_was(data: Path, order: dict[str, Any]) -> None:
+    whole = as_json("replay", "order", order["id"], "--data", data)
+    moment = whole[1]
+    by_position = as_json(
+        "replay", "order", order["id"], "--data", data, "--as-of", str(moment["position"])
+    )
+    by_time = as_json(
+        "replay", "order", order["id"], "--data", data, "--as-of", moment["recordedAt"]
+    )
+
+    assert by_position == whole[:2]
+    assert by_time[:2] == whole[:2]
+    assert all(event["recordedAt"] == moment["recordedAt"] for event in by_time[2:])
+    early = loop(
+        "replay", "order", order["id"], "--data", data, "--as-of", str(whole[0]["position"] - 1)
+    )
+    assert early.returncode == 1
+    assert f"there was no order {order['id']} yet" in early.stderr
+    wrong = loop("replay", "order", order["id"], "--data", data, "--as-of", "2026-01-01")
+    assert wrong.returncode == 2
+    assert "neither a position nor a time" in wrong.stderr
+
+
+def test_what_changed_in_an_order(data: Path, order: dict[str, Any]) -> None:
+    whole = as_json("replay", "order", order["id"], "--data", data)
+    first = str(whole[0]["position"])
+    found = as_json("replay", "diff", order["id"], "--from", first, "--data", data)
+
+    assert found["events"] == whole[1:]
+    assert (found["before"]["status"], found["after"]["status"]) == ("pending", "captured")
+    assert found["after"]["position"] == whole[-1]["position"]
+    changes = {change["path"]: (change["before"], change["after"]) for change in found["changes"]}
+    assert changes["status"] == ("pending", "captured")
+    assert changes["amount_captured"] == (0, 4999)
+    assert "personal" not in changes
+    shown = loop("replay", "diff", order["id"], "--from", "0", "--to", first, "--data", data).stdout
+    assert "before its creation" in shown
+    assert "49.99 USD" in shown
+    early = loop("replay", "diff", order["id"], "--from", "0", "--to", "0", "--data", data)
+    assert early.returncode == 1
