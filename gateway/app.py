@@ -13,9 +13,19 @@ from gateway.edge import Edge
 from gateway.errors import HANDLERS
 from gateway.openapi import document
 from gateway.operation import Operation
-from gateway.routes import checkout, health, ledger, orders, payments, refunds, sandbox, schema
+from gateway.routes import (
+    audit,
+    checkout,
+    health,
+    ledger,
+    orders,
+    payments,
+    refunds,
+    sandbox,
+    schema,
+)
 
-GROUPS: Final = (orders, payments, refunds, ledger, checkout, sandbox, health, schema)
+GROUPS: Final = (orders, payments, refunds, ledger, audit, checkout, sandbox, health, schema)
 BODY_BYTES_MAX: Final = 256 * 1024
 
 

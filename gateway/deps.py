@@ -7,8 +7,10 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from adapters.log import Row
 from commands.ports import KeyRow, Ports
 from domain.metadata import Mode
+from gateway.audit_views import LatestCheckpointView, OrderProofView
 from projections.base import Page
 from projections.ledger import Account, EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
@@ -109,6 +111,30 @@ class ReadModels(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """What an auditor reads; every method raises `Unavailable` where the database is away."""
+
+    async def checkpoint(self) -> LatestCheckpointView:
+        """Return the newest checkpoint and the log's keys.
+
+        Raises:
+            domain.errors.NotFound: nothing was signed yet.
+        """
+        ...
+
+    async def rows(self, order_id: str) -> list[Row]:
+        """Return an order's rows as they are stored."""
+        ...
+
+    async def proof(self, order_id: str) -> OrderProofView:
+        """Return the proof of an order's events.
+
+        Raises:
+            domain.errors.NotFound: nothing was signed yet.
+        """
+        ...
+
+
 class BankChallenge(Value, frozen=True, kw_only=True):
     """What the sandbox's bank asks the customer of a test payment."""
 
@@ -142,5 +168,6 @@ class Deps(Value, frozen=True, kw_only=True):
     api_keys: ApiKeys
     readiness: Readiness
     read_models: ReadModels
+    audit: Audit
     bank: Bank | None = None
     metrics_from: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK

@@ -16,6 +16,7 @@ from adapters.wiring import Application
 from commands.ports import Ports
 from domain.errors import Unavailable
 from domain.metadata import Mode
+from gateway.audit_parts import PostgresAudit
 from gateway.deps import Accounts, BankChallenge, Checks, Deps, LedgerQuery
 from projections import ledger, orders
 from projections.base import Page
@@ -33,6 +34,7 @@ def deps_of_application(app: Application) -> Deps:
         api_keys=app.api_keys,
         readiness=EngineChecks(app.pool, app.bus),
         read_models=PostgresReadModels(app.pool),
+        audit=PostgresAudit(app.pool, app.master_keys),
         bank=SandboxBank(app.sandbox, app.ports),
     )
 
