@@ -106,6 +106,8 @@ class RazorpayProcessor:
         data = _order(call)
         made = await self._send(credentials, lambda c, options: c.order.create(data, **options))
         if isinstance(made, Problem):
+            if made.error.get("field") == "receipt":
+                return Unknown(cause="this receipt has another order")
             return answers.open_question(made) or answers.refusal(
                 made, "processor_refused", retry_class="failover"
             )
@@ -127,6 +129,8 @@ class RazorpayProcessor:
         """Take all of a payment; what was taken already is seen and not taken again."""
         if not call.final:
             return Declined(code="several_captures_unsupported", retry_class="stop")
+        if call.payment_id == call.reference and call.reference.startswith("order_"):
+            return Declined(code="not_authorized", retry_class="stop")
         paid = await self._send(
             credentials,
             lambda c, options: c.payment.capture(

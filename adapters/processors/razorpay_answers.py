@@ -248,7 +248,7 @@ def _payment(payment: Json, refunds: Sequence[Json]) -> ObservedPayment:
         capture_before=at + HOLD,
         captures=(capture,) if paid else (),
         # What comes back of a payment that was never captured is no refund: its hold ended.
-        refunds=tuple(map(_refund, refunds)) if paid else (),
+        refunds=tuple(map(_refund, reversed(refunds))) if paid else (),
     )
 
 

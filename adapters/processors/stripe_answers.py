@@ -276,7 +276,7 @@ def observed(pi: Json, refunds: Sequence[Json], publishable_key: str | None) -> 
         held_minor=from_stripe(pi.get("amount_capturable") or 0, currency).minor,
         capture_before=_capture_before(charge) if _holds(charge) else None,
         captures=_captures(pi, charge),
-        refunds=tuple(_refund(refund) for refund in refunds),
+        refunds=tuple(_refund(refund) for refund in reversed(refunds)),
         decline=decline(pi["last_payment_error"]) if pi.get("last_payment_error") else None,
         challenge=challenge(pi, publishable_key) if status == "challenged" else None,
     )
