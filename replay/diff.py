@@ -80,10 +80,14 @@ def _side(rows: Sequence[Recorded], order: Order | None) -> Side:
 
 
 def changes(before: Order | None, after: Order | None) -> Iterator[Change]:
-    """Yield every field that differs, the status and the amounts first."""
+    """Yield every field that differs, the status and the amounts first.
+
+    What is new and says no, for example an attempt's `closed`, is not worth a line.
+    """
     old, new = dict(_leaves(before)), dict(_leaves(after))
     for path in {**old, **new}:
-        if old.get(path) != new.get(path):
+        is_new_no = path not in old and new[path] is False
+        if old.get(path) != new.get(path) and not is_new_no:
             yield Change(path=path, before=old.get(path), after=new.get(path))
 
 

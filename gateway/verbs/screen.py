@@ -106,7 +106,8 @@ def change_table(changes: Sequence[Change]) -> Table:
     for name in ("FIELD", "BEFORE", "AFTER"):
         table.add_column(name, overflow="fold")
     for one in changes:
-        table.add_row(one.path, Text(_value(one.before), style="red"), _value(one.after))
+        before, after = Text(_value(one.before), style="red"), Text(_value(one.after))
+        table.add_row(Text(one.path), before, after)
     return table
 
 

@@ -245,6 +245,9 @@ def test_what_changed_in_an_order(data: Path, order: dict[str, Any]) -> None:
     assert "personal" not in changes
     shown = loop("replay", "diff", order["id"], "--from", "0", "--to", first, "--data", data).stdout
     assert "before its creation" in shown
+    captured = loop("replay", "diff", order["id"], "--from", first, "--data", data).stdout
+    attempt = whole[1]["data"]["attempt_id"]
+    assert f"attempts[{attempt}].status" in captured
     assert "49.99 USD" in shown
     early = loop("replay", "diff", order["id"], "--from", "0", "--to", "0", "--data", data)
     assert early.returncode == 1
