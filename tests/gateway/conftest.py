@@ -59,6 +59,10 @@ class Service:
         self._thread.join(60)
         assert not self._thread.is_alive(), "the service did not stop"
 
+    @property
+    def database_url(self) -> str:
+        return self._settings.database_url
+
     def stop(self) -> None:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
