@@ -106,7 +106,7 @@ async def test_an_answer_that_never_comes_is_a_doubt_and_not_a_failure(
     shop = clockwork.shop
     order = await clockwork.act(await shop.order("sbx_hang_after", wait_s=0))
     assert order.attempts[0].reference is not None
-    shop.app.sandbox.bank.close()  # every call and every lookup fails from here
+    await shop.app.sandbox.aclose()  # every call and every lookup fails from here
     order = await clockwork.settle(order, acts=6)
     assert order.status == "processing"
     assert order.attempts[0].status == "unknown"
