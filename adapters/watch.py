@@ -1,34 +1,30 @@
-"""Watching orders: one subscription of the process tells whoever waits for an order's events."""
+"""Watching orders: who waits for an order's events subscribes to them, and to nothing else."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
 
-import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from adapters.nats import Bus, Disconnected
-
-log = structlog.get_logger(__name__)
-
-_STREAM_TOKEN: Final = 3
-"""Which part of a subject names the stream."""
+from domain.ids import is_id
 
 
 class BusWatch:
-    """Live events from the bus, as pokes: what is missed only costs the caller's poll interval."""
+    """Live events from the bus, as pokes: what is missed only costs the caller's poll interval.
+
+    A process that waits for nothing hears nothing: each message takes a client 30 us.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    @contextmanager
+    @contextlib.contextmanager
     def order(self, order_id: str) -> Iterator[Callable[[float], Awaitable[None]]]:
         """See `commands.ports.Watch.order`."""
         poke = asyncio.Event()
-        self._waiting.setdefault(order_id, set()).add(poke)
 
         async def changed(timeout_s: float) -> None:
             try:
@@ -38,29 +34,30 @@ class BusWatch:
                 return
             poke.clear()
 
+        following = asyncio.create_task(self._follow(order_id, poke))
+        self._tasks.add(following)
+        following.add_done_callback(self._tasks.discard)
         try:
             yield changed
         finally:
-            waiting = self._waiting[order_id]
-            waiting.discard(poke)
-            if not waiting:
-                del self._waiting[order_id]
+            following.cancel()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Follow the bus until `stop`; an absent bus is asked for again and again."""
-        while not stop.is_set():
-            try:
-                client = await self._bus.client()
-                subscription = await client.subscribe("loop.>", cb=self._on_message)
-            except (Disconnected, NatsError, OSError):
-                continue
+    async def _follow(self, order_id: str, poke: asyncio.Event) -> None:
+        """Poke for every event of the order until cancelled; do nothing without the bus."""
+        if not is_id(order_id, "ord"):
+            return
+
+        async def on_message(_: Msg) -> None:
+            poke.set()
+
+        try:
+            client = await self._bus.client()
+            subscription = await client.subscribe(f"loop.*.*.{order_id}.>", cb=on_message)
+        except (Disconnected, NatsError, OSError):
+            return
+        try:
             # The client subscribes again by itself when it reconnects.
-            await stop.wait()
-            if self._bus.connected:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            with contextlib.suppress(NatsError, OSError):
                 await subscription.unsubscribe()
-
-    async def _on_message(self, message: Msg) -> None:
-        tokens = message.subject.split(".")
-        if len(tokens) > _STREAM_TOKEN:
-            for poke in self._waiting.get(tokens[_STREAM_TOKEN], ()):
-                poke.set()

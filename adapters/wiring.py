@@ -67,18 +67,14 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
     async with pool, Bus(settings.nats_url, name=name) as bus:
         await _check_durability(pool)
         app = _assembled(settings, pool, bus)
-        store, vault, watch = _parts(app)
-        stop = asyncio.Event()
+        store, vault = _parts(app)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run())
             tasks.create_task(vault.run())
             tasks.create_task(app.api_keys.run())
-            watching = tasks.create_task(watch.run(stop))
             try:
                 yield app
             finally:
-                stop.set()
-                watching.cancel()
                 for part in (store, vault, app.api_keys):
                     part.close()
                 await app.due.close()
@@ -114,12 +110,11 @@ def _assembled(settings: Settings, pool: AsyncConnectionPool, bus: Bus) -> Appli
     )
 
 
-def _parts(app: Application) -> tuple[PostgresEventStore, PostgresVault, BusWatch]:
-    store, vault, watch = app.ports.store, app.ports.vault, app.ports.watch
+def _parts(app: Application) -> tuple[PostgresEventStore, PostgresVault]:
+    store, vault = app.ports.store, app.ports.vault
     assert isinstance(store, PostgresEventStore)
     assert isinstance(vault, PostgresVault)
-    assert isinstance(watch, BusWatch)
-    return store, vault, watch
+    return store, vault
 
 
 async def _check_durability(pool: AsyncConnectionPool) -> None:
