@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -72,14 +72,18 @@ class SandboxServer:
 
     def control(self, method: str, path: str, **body: Any) -> Any:
         """Ask the control plane; the answer must be 200."""
-        answer = self._http.request(
+        answer = self.ask(method, path, **body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ask(self, method: str, path: str, **body: Any) -> httpx.Response:
+        """Ask the control plane."""
+        return self._http.request(
             method,
             f"{self.ready.control_url}/{path}",
             content=msgspec.json.encode(body),
             headers={"authorization": f"Bearer {self.ready.token}"},
         )
-        assert answer.status_code == 200, answer.text
-        return answer.json()
 
     def advance(self, span: str | float) -> None:
         self.control("POST", "clock", advance=span)
@@ -102,9 +106,21 @@ class SandboxServer:
         found: list[Any] = self.control("GET", "requests")["requests"]
         return found
 
+    def wait_for(self, what: Callable[[], bool]) -> None:
+        """Look again until it is so."""
+        deadline = time.monotonic() + START_S
+        while not what():
+            assert time.monotonic() < deadline, self._said()
+            pause()
+
     def page(self, method: str, path: str, **fields: str) -> httpx.Response:
         """Do what a customer does."""
         return self._http.request(method, self.ready.url + path, data=fields or None)
+
+    def browser(self, method: str, path: str, **fields: str) -> httpx.Response:
+        """Do it as a browser, which wants pages."""
+        headers = {"accept": "text/html"}
+        return self._http.request(method, self.ready.url + path, data=fields, headers=headers)
 
     @contextmanager
     def stripe(self, key: str = "sk_test_sandbox", timeout_s: float = 10) -> Iterator[Any]:

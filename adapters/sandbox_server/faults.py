@@ -46,7 +46,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         do: `close`, `hang:60`, `delay:8`, `delay:p99=8`, `status:503`, `status:502:html`,
-            `truncate`, `garbage`, `garbage:bytes` (no text at all) or `drip:3`; seconds are virtual.
+            `truncate`, `garbage`, `garbage:bytes` (no text at all) or `drip:3`; virtual seconds.
         late_s: how long after the answer a `late` effect comes.
         limit: how often the rule may strike; None is always.
         seed: of this rule; None takes the sandbox's.
@@ -114,7 +114,10 @@ class Faults:
             ValueError: it cannot be understood, or there are too many.
         """
         damage_of(rule.do, random.Random(0))  # noqa: S311 - only to see whether it can be read
-        re.compile(rule.match.path or "")
+        try:
+            re.compile(rule.match.path or "")
+        except re.error as error:
+            raise ValueError(f"the path is no regular expression: {error}") from None
         if len(self._rules) >= RULES_MAX:
             raise ValueError(f"no more than {RULES_MAX} rules")
         with self._box.store.transaction():

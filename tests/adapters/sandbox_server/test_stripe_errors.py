@@ -122,7 +122,7 @@ def test_every_answer_has_request_id_and_version(sandbox: SandboxServer, shop: A
     assert pi.last_response.headers["Stripe-Version"] == stripe.api_version
     with pytest.raises(stripe.InvalidRequestError) as missing:
         shop.payment_intents.retrieve("pi_nobody")
-    assert missing.value.request_id.startswith("req_")
+    assert str(missing.value.request_id).startswith("req_")
     found = said(missing).to_dict()
     assert (missing.value.http_status, found["code"]) == (404, "resource_missing")
     assert found["type"] == "invalid_request_error"
