@@ -9,6 +9,11 @@ from typing import Any, Self
 import pytest
 
 from commands.caller import Caller
+from commands.execute import commit, load_order
+from domain.ids import new_id
+from domain.money import Money
+from domain.order.commands import RecordCaptured, RecordDispute, RecordFee
+from domain.order.decide import decide
 from tests.gateway.conftest import Service
 from tests.gateway.problems import is_problem
 from tests.waiting import until
@@ -289,3 +294,68 @@ def audit(service: Service, shop: Shop) -> None:
             if a["account"].startswith("receivable:")
         ]
         assert sum(receivable) == sums["at_bank"]
+
+
+def said(shop: Shop, order_id: str, command: RecordFee | RecordDispute | RecordCaptured) -> None:
+    """Record what a processor says of an order, as the saga would."""
+    ports = shop.service.app.ports
+
+    async def record() -> None:
+        order = await load_order(ports, shop.caller, order_id)
+        await commit(ports, shop.caller, order, decide(order, command), order_id=order_id)
+
+    shop.service.call(record())
+
+
+def balance_of(shop: Shop) -> dict[str, int]:
+    shop.level()
+    (shown,) = shop.get("/v1/balances")["balances"]
+    return {name: shown[name] for name in ("available", "pending", "held", "disputed", "paidOut")}
+
+
+def test_fees_and_disputes_lower_what_is_available(service: Service) -> None:
+    with Shop(service) as shop:
+        order_id = shop.paid()
+        attempt = shop.get(f"/v1/orders/{order_id}")["attempts"][0]["id"]
+        fee = RecordFee(attempt_id=attempt, of="capture", subject="cap", amount=Money(59, "USD"))
+        said(shop, order_id, fee)
+        even = {"available": 941, "pending": 0, "held": 0, "disputed": 0, "paidOut": 0}
+        assert balance_of(shop) == even
+
+        dispute = {"dispute_id": "dsp_1", "attempt_id": attempt, "processor_id": "dp_1"}
+        dispute |= {"amount_minor": 600, "reason": "fraudulent"}
+        steps: list[tuple[int, Any, int, int]] = [
+            (600, "open", 341, 600), (0, "open", 941, 0), (400, "open", 541, 400),
+            (400, "lost", 541, 0),
+        ]  # fmt: skip
+        for withdrawn, outcome, available, disputed in steps:
+            fact: Any = dispute | {"withdrawn_minor": withdrawn, "outcome": outcome}
+            said(shop, order_id, RecordDispute(**fact))
+            assert balance_of(shop) == even | {"available": available, "disputed": disputed}
+        accounts = shop.get("/v1/ledger/accounts")["data"]
+        fees = {a["account"]: a["balance"] for a in accounts if a["account"].startswith("fees")}
+        assert fees == {"fees:sandbox": 59, "fees:platform": 59}
+
+
+def test_stray_money_is_pending_until_it_has_gone_back(service: Service) -> None:
+    """Captured at the processor of an order that was cancelled: nobody here asked for it."""
+    with Shop(service) as shop:
+        order_id = shop.paid(captureMethod="manual")
+        shop.post(f"/v1/orders/{order_id}/cancel")
+        (attempt,) = shop.get(f"/v1/orders/{order_id}")["attempts"]
+        stray = RecordCaptured(
+            attempt_id=attempt["id"],
+            capture_id=None,
+            payment_id="pay_elsewhere",
+            processor_id="ch_elsewhere",
+            amount_minor=700,
+            currency="USD",
+            new_id="cap_unused",
+            refund_id=new_id("ref"),
+        )
+        said(shop, order_id, stray)
+        seen = balance_of(shop)
+        assert seen["available"] + seen["held"] == 0
+        entries = [e for e in shop.entries() if e["account"].startswith("suspense:")]
+        assert [(e["direction"], e["amount"]) for e in entries][-1] == ("credit", 700)
+        assert seen["pending"] == entries[0]["balanceAfter"]
