@@ -8,6 +8,10 @@ from typing_extensions import override
 
 VERBS: Final = {
     "verify": "gateway.verbs.audit_verify:verify",
+    "checkpoint": "gateway.verbs.audit_checkpoint:checkpoint",
+    "key": "gateway.verbs.audit_checkpoint:key",
+    "prove": "gateway.verbs.audit_prove:prove",
+    "export": "gateway.verbs.audit_prove:export",
     "books": "gateway.verbs.books:audit_books",
 }
 """Every verb of `loop audit` and where it stands; a verb is imported when it is asked for."""
