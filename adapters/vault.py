@@ -32,6 +32,10 @@ _PUT: Final = (
     "INSERT INTO secrets (merchant_id, owner, field, box) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (merchant_id, owner, field) DO UPDATE SET box = excluded.box"
 )
+_ADD: Final = (
+    "INSERT INTO secrets (merchant_id, owner, field, box) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (merchant_id, owner, field) DO NOTHING"
+)
 _GET: Final = (
     "SELECT s.merchant_id, s.owner, s.field, s.box FROM secrets s "
     "JOIN unnest(%s::text[], %s::text[], %s::text[]) AS k (merchant_id, owner, field) "
@@ -212,6 +216,22 @@ class PostgresVault:
         owner = f"{merchant_id}:{mode}:{processor}:{version}"
         raw = await self.get_secret(owner, "credentials", merchant_id=merchant_id)
         return Credentials(msgspec.json.decode(raw, type=dict[str, str]) if raw else {})
+
+    async def add_credentials(
+        self,
+        merchant_id: str,
+        mode: Mode,
+        processor: str,
+        version: int,
+        credentials: Credentials,
+    ) -> bool:
+        """See `commands.ports.Vault.add_credentials`."""
+        owner, field = f"{merchant_id}:{mode}:{processor}:{version}", "credentials"
+        raw = msgspec.json.encode(credentials.values)
+        box = self._master.wrap(raw, f"secret:{merchant_id}:{owner}:{field}")
+        async with borrowed(self._pool) as connection:
+            done = await connection.execute(_ADD, (merchant_id, owner, field, box))
+        return done.rowcount == 1
 
 
 async def _load_by_id(connection: AsyncConnection[Any], ids: list[str]) -> dict[str, Any]:

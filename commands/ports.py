@@ -220,6 +220,17 @@ class Vault(Protocol):
         """Return one version of a processor's credentials; empty where none were stored."""
         ...
 
+    async def add_credentials(
+        self,
+        merchant_id: str,
+        mode: Mode,
+        processor: str,
+        version: int,
+        credentials: Credentials,
+    ) -> bool:
+        """Keep a new version of a processor's credentials; False where this version exists."""
+        ...
+
 
 class Watch(Protocol):
     """Tells when an order may have changed."""

@@ -14,6 +14,7 @@ VERBS: Final = {
     "sandbox": "gateway.verbs.sandbox:sandbox",
     "migrate": "gateway.verbs.migrate:migrate",
     "keys": "gateway.verbs.keys:keys",
+    "processors": "gateway.verbs.processors:processors",
     "projections": "gateway.verbs.projections:projections",
     "replay": "gateway.verbs.replay:replay",
     "audit": "gateway.verbs.audit:audit",

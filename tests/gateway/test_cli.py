@@ -32,7 +32,15 @@ def test_help_of_every_verb_has_an_example(path: tuple[str, ...]) -> None:
 
 
 def test_every_verb_that_answers_has_json() -> None:
-    silent = {("serve",), ("work",), ("keys",), ("projections",), ("replay",), ("audit",)}
+    silent = {
+        ("serve",),
+        ("work",),
+        ("keys",),
+        ("projections",),
+        ("replay",),
+        ("audit",),
+        ("processors",),
+    }
     for path in commands():
         shown = CliRunner().invoke(cli, [*path, "--help"])
         assert ("--json" in shown.output) == (path not in silent), path
