@@ -55,7 +55,7 @@ class Target:
     requests: list[bytes]
     database_url: str | None = None
 
-    async def measured(self, connections: int, seconds: float) -> Report:
+    async def measured(self, connections: int, seconds: float, rate: float | None = None) -> Report:
         """Measure once; a target with a worker is waited for afterwards."""
         report = await load.loaded(
             Job(
@@ -65,6 +65,7 @@ class Target:
                 seconds=seconds,
                 warm_up_s=WARM_UP_S,
                 requests=self.requests,
+                rate=rate,
             )
         )
         if self.database_url is not None:
@@ -110,6 +111,8 @@ async def run(servers: Servers, size: Size) -> Outcome:
                 lambda: plain.measured(connections, size.seconds),  # noqa: B023 - as above
             )
             results += _lines(connections, a, b)
+            if connections == BAR_AT:
+                results.append(await _at_one_rate(loop, plain, size, results[-2].value / 2))
             for name, reports in (("Loop", a), ("bare", b)):
                 rate = interval([report.per_second for report in reports]).median
                 lines[name].append(Point(x=connections, y=rate))
@@ -129,6 +132,22 @@ async def run(servers: Servers, size: Size) -> Outcome:
         log_x=True,
     )
     return Outcome(results=results, plots=[plot])
+
+
+async def _at_one_rate(loop: Target, plain: Target, size: Size, rate: float) -> Result:
+    """Compare the latencies while both do the same work: half of what ours can do."""
+    a, b = await interleaved(
+        size.pairs,
+        lambda: loop.measured(BAR_AT, size.seconds, rate),
+        lambda: plain.measured(BAR_AT, size.seconds, rate),
+    )
+    return compared(
+        f"POST /v1/orders, {BAR_AT} connections, both at {rate:,.0f} requests/s, p99",
+        [report.p99_ms for report in a],
+        "ms",
+        "bare uvicorn handler",
+        [report.p99_ms for report in b],
+    )
 
 
 def _keyed(request: bytes) -> bytes:

@@ -7,6 +7,7 @@ never repeat, so that each request is a new one.
 
 import asyncio
 import itertools
+import random
 import statistics
 import sys
 import time
@@ -25,7 +26,12 @@ _LENGTH: Final = b"content-length:"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send, and for how long; requests are sent in turn."""
+    """What to send, and for how long; requests are sent in turn.
+
+    Attributes:
+        rate: requests/s of all connections together; None is as fast as answers come. With a rate
+            the time of a request counts from when it was due.
+    """
 
     host: str
     port: int
@@ -34,6 +40,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float
     requests: list[bytes]
     status: int = 201
+    rate: float | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +58,7 @@ class Run:
     def __init__(self, job: Job) -> None:
         self._requests = itertools.cycle(job.requests)
         self._serials = itertools.count(time.time_ns() // 1000)
+        self.every_s = job.connections / job.rate if job.rate else 0.0
         self.status = str(job.status).encode()
         self.counting = False
         self.stopping = False
@@ -78,11 +86,20 @@ class Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._send()
+        self._sent = time.perf_counter() + random.uniform(0, self._run.every_s)
+        self._next()
+
+    def _next(self) -> None:
+        """Send the next request, or wait until it is due."""
+        early_s = self._sent - time.perf_counter()
+        if early_s > 0:
+            asyncio.get_running_loop().call_later(early_s, self._send)
+        else:
+            self._send()
 
     def _send(self) -> None:
-        self._sent = time.perf_counter()
-        self._transport.write(self._run.request())
+        if not self._run.stopping:
+            self._transport.write(self._run.request())
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -95,10 +112,11 @@ class Connection(asyncio.Protocol):
         length = int(head[at:].split(b"\r", 1)[0])
         if len(self._buffer) < end + len(_END) + length:
             return
-        self._run.done(head[9:12], time.perf_counter() - self._sent)
+        now = time.perf_counter()
+        self._run.done(head[9:12], now - self._sent)
         self._buffer = b""
-        if not self._run.stopping:
-            self._send()
+        self._sent = self._sent + self._run.every_s if self._run.every_s else now
+        self._next()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,6 +3,7 @@
     make bench                 all, full size (about 40 minutes)
     make bench QUICK=1         all, small (below 5 minutes)
     make bench ONLY=append     one or several, separated by commas
+    make bench ARGS="--pairs 21 --orders 1000000"
 
 A benchmark is a module with `run(servers, size) -> Outcome` and one line of `BENCHMARKS`.
 """
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import structlog
 import uvloop
 from rich.console import Console
@@ -65,15 +67,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="", metavar="NAMES")
-    parser.add_argument("--pairs", type=int)
+    for field in msgspec.structs.fields(Size):
+        parser.add_argument(f"--{field.name}", type=field.type, help="instead of the size's own")
     options = parser.parse_args()
     chosen = [name for name in options.only.split(",") if name] or list(BENCHMARKS)
     if unknown := [name for name in chosen if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}")
     size = QUICK if options.quick else FULL
+    given = {field: getattr(options, field) for field in Size.__struct_fields__}
+    given = {field: value for field, value in given.items() if value is not None}
+    size = msgspec.structs.replace(size, **given)
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     command = "make bench" + (" QUICK=1" if options.quick else "")
     command += f" ONLY={options.only}" if options.only else ""
+    more = " ".join(f"--{field} {value}" for field, value in given.items())
+    command += f' ARGS="{more}"' if more else ""
     with (
         tempfile.TemporaryDirectory(prefix="loop-bench-") as folder,
         servers(Path(folder)) as found,
