@@ -60,7 +60,8 @@ class Bus:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             await end(self._task)
-        with contextlib.suppress(NatsError, OSError, TimeoutError):
+        # Without a server the library writes to a transport that uvloop has closed: RuntimeError.
+        with contextlib.suppress(NatsError, OSError, TimeoutError, RuntimeError):
             await self._client.close()
 
     @property

@@ -46,19 +46,25 @@ class WorkerProcess:
         """Send SIGKILL: no handler runs, nothing is flushed."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Ask it to drain."""
-        self._end(signal.SIGTERM)
+    def stop(self) -> int:
+        """Ask it to drain; return its exit code."""
+        return self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> None:
+    def said(self, words: str) -> bool:
+        """Tell whether its log has these words."""
+        return words in self._log.read_text()
+
+    def _end(self, number: signal.Signals) -> int:
+        code = 0
         if self._process is not None:
             self._process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(20)
             if self._process.poll() is None:
                 self._process.kill()
-                self._process.wait()
+            code = self._process.wait()
         self._process = None
+        return code
 
 
 class Log:
