@@ -145,6 +145,9 @@ def _come_to_rest(
     """End the writers, let the workers finish what waits, end them too; return exit codes."""
     progress(0, "coming to rest")
     began = time.monotonic()
+    while not all_of_it.settled():
+        assert time.monotonic() < began + REST_S, "processes that nobody kills stay up"
+        time.sleep(0.05)
     codes = {"writer": all_of_it.drain("writer")}
     while _waiting(all_of_it):
         all_of_it.revive()

@@ -35,6 +35,7 @@ ROLES: Final = (
 )  # fmt: skip
 """One process each; the second relay and projector wait for the first one's lease."""
 DRAIN_S: Final = 40.0
+SETTLED_S: Final = 3.0
 
 
 @dataclass
@@ -102,6 +103,12 @@ class Troupe:
                 after_s = time.monotonic() - player.started_at
                 self.ended.append(Ended(player.role, int(code), after_s))
                 self.restart(player)
+
+    def settled(self) -> bool:
+        """Whether everybody has been up for a while, PostgreSQL's recovery included."""
+        self.revive()
+        youngest = max(player.started_at for player in self.players)
+        return time.monotonic() - youngest > SETTLED_S
 
     def drain(self, role: str) -> list[int]:
         """Ask processes to end; return their exit codes, -9 for who did not within the time."""
