@@ -57,9 +57,13 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-def read(store: Store) -> Json:
-    """Give every order with its payments and totals, and all violations."""
-    payments = _payments(store.db.execute("SELECT * FROM money ORDER BY n"))
+def read(store: Store, order_ref: str | None = None) -> Json:
+    """Give every order with its payments and totals, and all violations; or of one order."""
+    payments = _payments(
+        store.db.execute("SELECT * FROM money ORDER BY n")
+        if order_ref is None
+        else store.db.execute("SELECT * FROM money WHERE order_ref = ? ORDER BY n", (order_ref,))
+    )
     orders: dict[str, list[PaymentBook]] = {}
     for payment in payments:
         orders.setdefault(payment.order_ref or "", []).append(payment)

@@ -22,6 +22,8 @@ OPTIONS: Final[Json] = {
 """Where the vendors' own pages contradict each other or an account decides; `/_sandbox/options`."""
 
 JOBS_MAX: Final = 100_000
+KEEP_KEYS_S: Final = 86_400
+"""How long idempotency keys are remembered."""
 Job: TypeAlias = Callable[["Call", Json], None]
 """A timer's effect; the call stands for what the timer is about."""
 
@@ -58,6 +60,7 @@ class Box:
         """Let virtual time pass, and every timer strike at its moment; give how many did."""
         self.store.set_meta("clock", self.clock.offset + seconds)
         self.clock.advance(seconds)
+        self.store.db.execute("DELETE FROM keys WHERE at < ?", (self.clock.now() - KEEP_KEYS_S,))
         return self.run_due()
 
     def schedule(self, kind: str, call: "Call", ref: str, after_s: float, **body: Any) -> None:

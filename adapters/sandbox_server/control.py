@@ -142,7 +142,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "POST profile": _profile,
     "GET options": _options,
     "POST options": _options,
-    "GET books": lambda control, _, __: books.read(control.box.store),
+    "GET books": lambda control, _, rest: books.read(control.box.store, rest or None),
     "GET requests": _requests,
     "GET scenarios": _scenarios,
     "GET webhooks": lambda control, _, __: {

@@ -118,6 +118,8 @@ class Faults:
             re.compile(rule.match.path or "")
         except re.error as error:
             raise ValueError(f"the path is no regular expression: {error}") from None
+        if rule.place == "late" and rule.do.startswith("delay"):
+            raise ValueError("a late effect is one after the answer: close, hang, status, …")
         if len(self._rules) >= RULES_MAX:
             raise ValueError(f"no more than {RULES_MAX} rules")
         with self._box.store.transaction():

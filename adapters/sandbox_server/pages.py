@@ -60,9 +60,9 @@ def _three_d_secure(box: Box, request: Request, fields: Json) -> Answer:
 
 
 def _back(pi: Json) -> Answer:
-    """Send the browser back to the shop; without a return_url say how it stands."""
+    """Send the browser back to the shop; who gave up, or has nowhere to go, hears how it stands."""
     shown = {"id": pi["id"], "status": pi["status"]}
-    if not pi["_return_url"]:
+    if not pi["_return_url"] or pi["status"] == "requires_action":
         return json_answer(200, shown)
     parts = urlsplit(pi["_return_url"])
     failed = pi["status"] == "requires_payment_method"

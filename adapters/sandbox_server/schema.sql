@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS money (
     currency TEXT NOT NULL
 );
 
+CREATE INDEX IF NOT EXISTS money_order ON money (order_ref, n);
+CREATE INDEX IF NOT EXISTS money_payment ON money (payment, n);
+
 CREATE TABLE IF NOT EXISTS keys (
     scope TEXT NOT NULL,
     key TEXT NOT NULL,

@@ -148,7 +148,11 @@ async def serve(options: Options, stop: asyncio.Event, ready: Callable[[Ready], 
         delivering: asyncio.Task[object] = asyncio.create_task(courier.run())
         serving = asyncio.create_task(server.serve([listener]))
         try:
-            await asyncio.wait({serving, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(
+                {serving, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in ended:
+                task.result()  # what ended it before its time is raised
         finally:
             server.should_exit = True
             stopping.cancel()

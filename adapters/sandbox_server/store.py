@@ -138,7 +138,7 @@ class Store:
         return row["count"] - 1, row["first"]
 
     def reset(self) -> None:
-        """Forget everything but the tokens and the clock."""
+        """Forget everything but the token, the clock and the seed."""
         with self.transaction():
             for table in (
                 "objects",
@@ -152,7 +152,7 @@ class Store:
                 "attempts",
             ):
                 self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are ours
-            self.db.execute("DELETE FROM meta WHERE name NOT IN ('token', 'clock')")
+            self.db.execute("DELETE FROM meta WHERE name NOT IN ('token', 'clock', 'seed')")
 
 
 def _created(body: Json) -> int:

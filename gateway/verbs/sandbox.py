@@ -1,5 +1,6 @@
 """`loop sandbox`: both vendors' dialects on loopback, in the foreground."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ EXAMPLE = "Example: loop sandbox --webhook stripe:http://127.0.0.1:3000/hooks=wh
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder of its file, made if need be.  [all in memory]",
+    help="It keeps its file in DIR/sandbox-server.  [LOOP_HOME, else ./.loop]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=18_440, show_default=True)
@@ -48,7 +49,7 @@ def sandbox(
     from adapters.sandbox_server.server import Options  # noqa: PLC0415 - heavy
 
     options = Options(
-        data=str(data) if data else None,
+        data=str((data or Path(os.environ.get("LOOP_HOME") or "./.loop")) / "sandbox-server"),
         host=host,
         port=port,
         seed=seed,

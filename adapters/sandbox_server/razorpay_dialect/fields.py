@@ -1,6 +1,7 @@
 """What Razorpay asks of the members of its bodies and queries."""
 
 import re
+from itertools import islice
 from typing import Any, Final
 
 from adapters.sandbox_server.box import Call
@@ -79,8 +80,11 @@ def load(call: Call, kind: str, object_id: str | None = None) -> Json:
     return found
 
 
-def page(call: Call, kind: str, **equal: Any) -> Json:
-    """Give one page of a list, newest first: `count`, `skip`, `from`, `to`."""
+def page(call: Call, kind: str, *, parent: str | None = None) -> Json:
+    """Give one page of a list, newest first: `count`, `skip`, `from`, `to`.
+
+    `parent` is what they belong to; an order belongs to its receipt.
+    """
     count = whole(call.params, "count") or 10
     skip = whole(call.params, "skip") or 0
     if not 1 <= count <= COUNT_MAX:
@@ -92,13 +96,11 @@ def page(call: Call, kind: str, **equal: Any) -> Json:
         if moment is not None:
             where += f" AND created {sign} ?"
             values.append(moment)
-    items: list[Json] = []
-    for thing in call.store.newest(kind, call.account, where=where, values=values):
-        if all(thing.get(name) == value for name, value in equal.items()):
-            items.append(thing)
-        if len(items) >= skip + count:
-            break
-    return collection(items[skip:])
+    if parent:
+        where += " AND parent = ?"
+        values.append(parent)
+    found = call.store.newest(kind, call.account, where=where, values=values)
+    return collection(list(islice(found, skip, skip + count)))
 
 
 def collection(items: list[Json]) -> Json:

@@ -51,7 +51,7 @@ def create(call: Call) -> Json:
         "_key_id": call.headers["_key_id"],
         "_capture": capture,
     }
-    call.store.add(ORDER, order, account=call.account)
+    call.store.add(ORDER, order, account=call.account, parent=receipt)
     return order
 
 
@@ -71,7 +71,7 @@ def update(call: Call) -> Json:
 def listed(call: Call) -> Json:
     """Answer `GET /v1/orders`: by `receipt` if asked."""
     receipt = call.params.get("receipt")
-    return page(call, ORDER, **({"receipt": receipt} if receipt else {}))
+    return page(call, ORDER, parent=receipt)
 
 
 def payments(call: Call) -> Json:
@@ -81,8 +81,7 @@ def payments(call: Call) -> Json:
 
 
 def _of_receipt(call: Call, receipt: str) -> Json | None:
-    where = "AND json_extract(body, '$.receipt') = ?"
-    found = call.store.newest(ORDER, call.account, where=where, values=(receipt,))
+    found = call.store.newest(ORDER, call.account, where="AND parent = ?", values=(receipt,))
     return next(found, None)
 
 

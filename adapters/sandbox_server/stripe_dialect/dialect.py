@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from adapters.sandbox_server.box import Box, Call, Struck
+from adapters.sandbox_server.box import KEEP_KEYS_S, Box, Call, Struck
 from adapters.sandbox_server.ids import stripe_id
 from adapters.sandbox_server.stripe_dialect import (
     accounts,
@@ -28,19 +28,36 @@ from adapters.sandbox_server.stripe_dialect.lists import Lister
 from adapters.sandbox_server.wire import Answer, Json, Request, json_answer
 
 NAME: Final = "stripe"
-KEEP_KEYS_S: Final = 86_400
 KEY_MAX: Final = 255
 _Handler: TypeAlias = Callable[[Call], Json | Answer]
 
 _intents: Final = Lister(
     intents.KIND, "payment_intent", "/v1/payment_intents", ("customer", "status")
 )
-_refunds: Final = Lister(refunds.KIND, "refund", "/v1/refunds", ("payment_intent", "charge"))
-_charges: Final = Lister(intents.CHARGE, "charge", "/v1/charges", ("payment_intent", "customer"))
-_disputes: Final = Lister(disputes.KIND, "dispute", "/v1/disputes", ("payment_intent", "charge"))
+_refunds: Final = Lister(
+    refunds.KIND,
+    "refund",
+    "/v1/refunds",
+    ("payment_intent", "charge"),
+    parent="payment_intent",
+)
+_charges: Final = Lister(
+    intents.CHARGE,
+    "charge",
+    "/v1/charges",
+    ("payment_intent", "customer"),
+    parent="payment_intent",
+)
+_disputes: Final = Lister(
+    disputes.KIND, "dispute", "/v1/disputes", ("payment_intent", "charge"), parent="charge"
+)
 _events: Final = Lister("stripe.event", "event", "/v1/events", ("type",))
 _moved: Final = Lister(
-    "stripe.txn", "balance transaction", "/v1/balance_transactions", ("source", "type", "currency")
+    "stripe.txn",
+    "balance transaction",
+    "/v1/balance_transactions",
+    ("source", "type", "currency"),
+    parent="source",
 )
 _customers: Final = Lister(accounts.CUSTOMER, "customer", "/v1/customers", ("email",))
 _endpoints: Final = Lister(events.ENDPOINT, "webhook endpoint", "/v1/webhook_endpoints")

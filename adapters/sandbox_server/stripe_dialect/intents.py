@@ -166,6 +166,5 @@ def expire(call: Call, _: Json) -> None:
     if pi["status"] == "requires_capture":
         charge = charge_of(call, pi)
         if not charge["captured"]:
-            charge["refunded"] = False
             tell(call, pi, "charge.expired", charge)
         close(call, pi, "automatic")

@@ -19,12 +19,22 @@ class Lister:
 
     Args:
         kind: where the objects are kept.
+        parent: the member that names what they belong to, for which there is an index.
         what: what an error calls one.
         filters: members that the query may name.
     """
 
-    def __init__(self, kind: str, what: str, path: str, filters: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        what: str,
+        path: str,
+        filters: tuple[str, ...] = (),
+        *,
+        parent: str | None = None,
+    ) -> None:
         self._kind, self._what, self._path, self._filters = kind, what, path, filters
+        self._parent = parent
 
     def __call__(self, call: Call) -> Json:
         """Give one page, newest first."""
@@ -73,6 +83,9 @@ class Lister:
     def _range(self, call: Call) -> tuple[str, list[Any]]:
         parts: list[str] = []
         values: list[Any] = []
+        if self._parent and self._parent in call.params:
+            parts.append("AND parent = ?")
+            values.append(call.params[self._parent])
         created = call.params.get("created")
         if isinstance(created, str):
             parts.append("AND created = ?")

@@ -23,6 +23,8 @@ def test_one_order_over_both_vendors(sandbox: SandboxServer, shop: Any, dukan: A
     assert books["totals"]["USD"] == {"captured": 1000, "refunded": 0, "held": 0}
     assert books["totals"]["INR"] == {"captured": 0, "refunded": 0, "held": 50_000}
     assert books["violations"] == []
+    assert sandbox.control("GET", "books/ord_1")["orders"] == books["orders"]
+    assert sandbox.control("GET", "books/ord_2")["orders"] == {}
 
 
 def test_razorpays_receipt_names_the_order_if_no_note_does(

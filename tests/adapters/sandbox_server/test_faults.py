@@ -146,6 +146,7 @@ def test_profiles(sandbox: SandboxServer, profile: str) -> None:
         {"do": "close", "match": {"colour": "red"}},
         {"do": "close", "match": {"path": "("}},
         {"do": "close", "nonsense": 1},
+        {"do": "delay:3", "place": "late"},
     ],
 )
 def test_rules_that_make_no_sense(sandbox: SandboxServer, rule: dict[str, Any]) -> None:

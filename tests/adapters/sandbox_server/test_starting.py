@@ -68,14 +68,15 @@ def test_the_verb_says_where_it_is_and_ends_on_sigterm(tmp_path: Path) -> None:
         found = httpx.get(f"{ready['controlUrl']}/webhooks", headers=headers, trust_env=False)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+    assert (tmp_path / "sandbox-server" / "sandbox.sqlite3").is_file()
     [endpoint] = found.json()["endpoints"]
     assert (endpoint["url"], endpoint["dialect"]) == ("http://127.0.0.1:9/a?b=c", "stripe")
     assert ready["seed"] == 9
 
 
-def test_the_verb_refuses_a_live_key() -> None:
+def test_the_verb_refuses_a_live_key(tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("loop"), "sandbox", "--port", "0"]
-    environment = {**os.environ, "LOOP_X": LIVE[0]}
+    environment = {**os.environ, "LOOP_X": LIVE[0], "LOOP_HOME": str(tmp_path)}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=30, env=environment, check=False
     )

@@ -290,3 +290,20 @@ def test_accounts_see_only_their_own(sandbox: SandboxServer, shop: Any) -> None:
         with pytest.raises(stripe.InvalidRequestError) as missing:
             other.v1.payment_intents.retrieve(pi.id)
     assert missing.value.http_status == 404
+
+
+def test_who_gives_the_authentication_up_stays_there(sandbox: SandboxServer, shop: Any) -> None:
+    pi = held(shop, 1000, "pm_card_threeDSecure2Required")
+    left = sandbox.page("POST", f"/3ds/{pi.id}/abandon")
+    assert (left.status_code, left.json()["status"]) == (200, "requires_action")
+
+
+@pytest.mark.parametrize(("amount", "made"), [(5001, 0), (5002, 1), (5004, 1), (5005, 0)])
+def test_creating_and_confirming_at_once_with_an_unknown_outcome(
+    sandbox: SandboxServer, shop: Any, amount: int, made: int
+) -> None:
+    with pytest.raises(stripe.StripeError):
+        create(shop, amount, confirm=True, payment_method="pm_card_visa", return_url=URL)
+    found = shop.payment_intents.list().data
+    assert [pi.status for pi in found] == ["requires_capture"] * made
+    assert sandbox.violations() == []
