@@ -28,6 +28,8 @@ _BY_SUBJECT: Final = (
     "JOIN unnest(%s::text[], %s::text[]) AS k (merchant_id, subject) "
     "ON d.merchant_id = k.merchant_id AND d.subject = k.subject ORDER BY d.key_id"
 )
+_COUNT_KEYS: Final = "SELECT count(*) FROM data_keys WHERE merchant_id = %s AND subject = %s"
+_DESTROY_KEYS: Final = "DELETE FROM data_keys WHERE merchant_id = %s AND subject = %s"
 _PUT: Final = (
     "INSERT INTO secrets (merchant_id, owner, field, box) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (merchant_id, owner, field) DO UPDATE SET box = excluded.box"
@@ -151,7 +153,10 @@ class PostgresVault:
         beside: Sealed | None = None,
     ) -> tuple[Sealed, DataKeyRow | None]:
         """See `commands.ports.Vault.seal`."""
-        subject = owner if customer_id is None else self._customer(merchant_id, mode, customer_id)
+        subject = owner
+        if customer_id is not None:
+            assert mode is not None, "a customer is one of a mode"
+            subject = self.customer_subject(merchant_id, mode, customer_id)
         found = None
         if beside is not None:
             found = await self._by_id.get(beside.key)
@@ -169,8 +174,8 @@ class PostgresVault:
         box = _seal(AESGCM(key), msgspec.json.encode(value), f"sealed:{key_id}")
         return Sealed(key_id, box), row
 
-    def _customer(self, merchant_id: str, mode: Mode | None, customer_id: str) -> str:
-        """Return the keyed hash under which a customer's keys are found; it tells nothing."""
+    def customer_subject(self, merchant_id: str, mode: Mode, customer_id: str) -> str:
+        """See `commands.ports.Vault.customer_subject`."""
         return self._master.keyed_hash("customer", f"{merchant_id}\0{mode}\0{customer_id}").hex()
 
     def _unwrap(self, found: tuple[str, bytes, str]) -> bytes:
@@ -195,6 +200,18 @@ class PostgresVault:
             _open(ciphers[box.key], box.box, f"sealed:{box.key}") if box.key in ciphers else None
             for box in sealed
         ]
+
+    async def count_keys(self, merchant_id: str, subject: str) -> int:
+        """See `commands.ports.Vault.count_keys`."""
+        async with borrowed(self._pool) as connection:
+            row = await (await connection.execute(_COUNT_KEYS, (merchant_id, subject))).fetchone()
+        assert row is not None, "an aggregate has one row"
+        return int(row[0])
+
+    async def destroy_keys(self, merchant_id: str, subject: str) -> int:
+        """See `commands.ports.Vault.destroy_keys`."""
+        async with borrowed(self._pool) as connection:
+            return (await connection.execute(_DESTROY_KEYS, (merchant_id, subject))).rowcount
 
     async def put_secret(self, owner: str, field: str, value: bytes, *, merchant_id: str) -> None:
         """See `commands.ports.Vault.put_secret`."""

@@ -206,6 +206,21 @@ class Vault(Protocol):
         """Return the JSON of each box, in order; None where the key was destroyed."""
         ...
 
+    def customer_subject(self, merchant_id: str, mode: Mode, customer_id: str) -> str:
+        """Return the keyed hash that a customer's keys are kept under; it tells nothing."""
+        ...
+
+    async def count_keys(self, merchant_id: str, subject: str) -> int:
+        """Return how many data keys a customer or order has."""
+        ...
+
+    async def destroy_keys(self, merchant_id: str, subject: str) -> int:
+        """Destroy all data keys of a customer or order; return how many there were.
+
+        What they sealed reads as None from then on, everywhere.
+        """
+        ...
+
     async def put_secret(self, owner: str, field: str, value: bytes, *, merchant_id: str) -> None:
         """Keep a secret, for example the redirect URL of an attempt; replaces an older one."""
         ...

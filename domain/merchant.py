@@ -123,8 +123,21 @@ class SetRouting(Command, frozen=True, kw_only=True):
     policy: RoutingPolicy
 
 
+class EraseCustomer(Command, frozen=True, kw_only=True):
+    """Say that a customer's data keys are destroyed; `subject` is their keyed hash."""
+
+    subject: str
+    mode: Mode
+
+
 MerchantCommand: TypeAlias = (
-    Register | IssueKey | RevokeKey | ConfigureProcessor | RemoveProcessor | SetRouting
+    Register
+    | EraseCustomer
+    | IssueKey
+    | RevokeKey
+    | ConfigureProcessor
+    | RemoveProcessor
+    | SetRouting
 )
 
 
@@ -160,6 +173,8 @@ def decide(merchant: Merchant | None, command: MerchantCommand) -> tuple[e.Merch
             ):
                 raise NotFound("not_found", "This processor is not configured.")
             return (e.ProcessorRemoved(processor=command.processor, mode=command.mode),)
+        case EraseCustomer():
+            return (e.CustomerErased(subject=command.subject, mode=command.mode),)
         case SetRouting():
             version = merchant.policy_of(command.mode).version + 1
             policy = replace(command.policy, version=version)

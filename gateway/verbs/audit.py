@@ -12,6 +12,7 @@ VERBS: Final = {
     "key": "gateway.verbs.audit_checkpoint:key",
     "prove": "gateway.verbs.audit_prove:prove",
     "export": "gateway.verbs.audit_prove:export",
+    "erase": "gateway.verbs.audit_erase:erase",
     "books": "gateway.verbs.books:audit_books",
 }
 """Every verb of `loop audit` and where it stands; a verb is imported when it is asked for."""

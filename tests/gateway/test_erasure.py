@@ -1,0 +1,255 @@
+"""A customer is erased: nothing readable is left anywhere, and history and proofs still hold."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.embedded.nats import EmbeddedNats
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.migrations import OPTIONS
+from commands.caller import Caller
+from gateway.cli import cli
+from projections import PROJECTIONS
+from replay.compare import compare
+from replay.verify_export import verify
+from tests.gateway.conftest import Service
+from tests.waiting import until
+
+CUSTOMER = "cus/planted ä 7391"
+PLANTED = {
+    "customerId": CUSTOMER,
+    "customerEmail": "planted.7392@example.com",
+    "description": "planted description 7393",
+    "metadata": {"planted_key_7394": "planted value 7395"},
+    "returnUrl": "https://planted-7396.example/back",
+    "cancelUrl": "https://planted-7397.example/cancel",
+}
+REASONS = ("planted refund reason 7398", "planted cancel reason 7399")
+PAY_URL = "https://planted-7400.example/pay"
+TEXTS = [
+    *[text for text in PLANTED.values() if isinstance(text, str)],
+    "planted_key_7394", "planted value 7395", *REASONS, PAY_URL,
+]  # fmt: skip
+CONTROL = "control-external-7401"
+
+
+class Played:
+    """A customer with one refunded and one cancelled order, and somebody else's order."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        self.bodies = [
+            {"amount": 4999, "externalId": CONTROL, **PLANTED},
+            {"amount": 2500, **PLANTED},
+        ]
+        paid, cancelled = [self.create(n)["id"] for n in range(2)]
+        self.ids: list[str] = [paid, cancelled]
+        self.post(f"/v1/orders/{paid}/pay", {"returnUrl": PAY_URL})
+        self.post(f"/v1/orders/{paid}/refund", {"amount": 100, "reason": REASONS[0]})
+        self.post(f"/v1/orders/{cancelled}/cancel", {"reason": REASONS[1]})
+        other = {"amount": 100, "customerId": "cus_other", "customerEmail": "other@example.com"}
+        self.other: str = self.post("/v1/orders", other)["id"]
+
+    def create(self, n: int) -> dict[str, Any]:
+        return self.post("/v1/orders", self.bodies[n], {"Idempotency-Key": f"create-{n}"})
+
+    def post(
+        self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        wait = {"Prefer": "wait=20"}
+        answer = self.client.post(path, json=body, headers=wait | (headers or {}))
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def everything(self) -> str:
+        """All that the API says about the customer's orders."""
+        paths = ["/v1/orders?limit=100"]
+        for order_id in self.ids:
+            paths += [f"/v1/orders/{order_id}{part}" for part in ("", "/events", "/refunds",
+                                                                 "/transactions")]  # fmt: skip
+        answers = [self.client.get(path).raise_for_status().text for path in paths]
+        replays = [json.dumps(self.create(n), ensure_ascii=False) for n in range(2)]
+        return "".join(answers + replays)
+
+
+def loop(service: Service, *arguments: str) -> Result:
+    environment = service.app.settings.environment()
+    return CliRunner().invoke(cli, ["audit", *arguments], env=environment)
+
+
+@pytest.fixture(scope="module")
+def played(service: Service, client: httpx.Client) -> Played:
+    played = Played(client)
+
+    async def level() -> bool:
+        async with service.app.pool.connection() as db:
+            cursor = await db.execute(
+                "SELECT bool_and(position = (SELECT max(notification_id) FROM events)),"
+                " (SELECT max(size) FROM checkpoints) = (SELECT max(notification_id) FROM events)"
+                " FROM projection_positions"
+            )
+            return await cursor.fetchone() == (True, True)
+
+    def settled() -> bool:
+        order = client.get(f"/v1/orders/{played.ids[0]}").json()
+        return order["amountRefunded"] == 100 and service.call(level())
+
+    asyncio.run(until(settled))
+    return played
+
+
+def test_it_is_all_there_before(played: Played) -> None:
+    said = played.everything()
+    for text in TEXTS:
+        if text != PAY_URL:  # in an event only
+            assert text in said
+    assert PAY_URL in played.client.get(f"/v1/orders/{played.ids[0]}/events").text
+
+
+@pytest.fixture(scope="module")
+def erased(service: Service, merchant: Caller, played: Played) -> Played:
+    """The same, after `loop audit erase`."""
+    before = played.everything()
+    assert "planted" in before
+    done = loop(service, "erase", CUSTOMER, "--merchant", merchant.merchant_id, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"keysDestroyed": 1}
+    return played
+
+
+def test_every_answer_reads_null(erased: Played) -> None:
+    said = erased.everything()
+    assert "planted" not in said
+    orders = {o["id"]: o for o in erased.client.get("/v1/orders?limit=100").json()["data"]}
+    for order_id in erased.ids:
+        single = erased.client.get(f"/v1/orders/{order_id}").json()
+        for order in (single, orders[order_id]):
+            assert [order[name] for name in PLANTED] == [None] * len(PLANTED)
+            assert order["amount"] in {4999, 2500}
+    assert orders[erased.other]["customerEmail"] == "other@example.com"
+
+
+def test_a_repeated_request_is_answered_without_it(erased: Played) -> None:
+    answer = erased.client.post(
+        "/v1/orders", json=erased.bodies[0], headers={"Idempotency-Key": "create-0"}
+    )
+    assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (201, "true")
+    assert answer.json()["id"] == erased.ids[0]
+    assert answer.json()["customerEmail"] is None
+
+
+def test_the_log_says_that_it_was_done_and_not_whom(
+    service: Service, merchant: Caller, erased: Played
+) -> None:
+    assert erased
+    rows = service.call(service.app.ports.store.load([merchant.merchant_id]))
+    data = rows[merchant.merchant_id][-1].data
+    assert data.__struct_config__.tag == "merchant.customer_erased.v1"
+    assert CUSTOMER not in str(data)
+
+
+def test_history_and_proofs_still_hold_and_rebuilt_equals_live(
+    service: Service, erased: Played
+) -> None:
+    url = service.app.settings.database_url
+    report = loop(service, "verify", "--json")
+    assert (report.exit_code, json.loads(report.stdout)["findings"]) == (3, [])
+    for order_id in erased.ids:
+        proof = erased.client.get(f"/v1/orders/{order_id}/proof").json()
+        assert verify(proof, proof["keys"], None)["verdict"] == "verified"
+    for projection in PROJECTIONS.values():
+        assert asyncio.run(compare(url, projection)).differences == ()
+
+
+def test_nothing_readable_is_left_in_any_table_stream_or_file(
+    service: Service, erased: Played, postgres: EmbeddedPostgres, nats_server: EmbeddedNats
+) -> None:
+    assert erased
+    service.call(checkpointed(service))
+    dumped = b"".join(tables(service.app.settings.database_url))
+    files = b"".join(stored(postgres._data, nats_server._data, service.app.settings.home))
+    stream = b"".join(stored(nats_server._data))
+    for where in (dumped, files, stream):
+        assert CONTROL.encode() in where, "what is no secret is found"
+        for text in TEXTS:
+            for form in forms(text):
+                assert form not in where, text
+
+
+async def checkpointed(service: Service) -> None:
+    async with service.app.pool.connection() as db:
+        await db.execute("CHECKPOINT")
+
+
+def forms(text: str) -> Iterator[bytes]:
+    """Give the ways in which a text may stand somewhere: plain, JSON, hex, base64."""
+    raw = text.encode()
+    yield raw
+    yield json.dumps(text)[1:-1].encode()
+    yield raw.hex().encode()
+    for skip in range(3):
+        yield base64.b64encode(raw[skip:])[4:-4]
+
+
+def tables(url: str) -> Iterator[bytes]:
+    """Give every row of every table, as text, and what its bytes and boxes hold."""
+    with psycopg.connect(url, autocommit=True, options=OPTIONS) as db:
+        found = db.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        assert len(found) > 10
+        for (name,) in found:
+            for form in (b"text", b"binary"):
+                statement = b"COPY " + name.encode() + b" TO STDOUT (FORMAT " + form + b")"
+                with db.cursor().copy(statement) as rows:
+                    yield from (bytes(block) for block in rows)
+
+
+def stored(*folders: Path) -> Iterator[bytes]:
+    """Give the bytes of every file."""
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                yield path.read_bytes()
+
+
+def test_a_later_order_of_the_customer_has_a_key_of_its_own(
+    service: Service, merchant: Caller, erased: Played
+) -> None:
+    made = erased.post("/v1/orders", {"amount": 1, "customerId": CUSTOMER})
+    assert erased.client.get(f"/v1/orders/{made['id']}").json()["customerId"] == CUSTOMER
+    arguments = ("erase", CUSTOMER, "--merchant", merchant.merchant_id, "--yes")
+    again = loop(service, *arguments)
+    assert (again.exit_code, again.stdout) == (0, "erased: 1 key destroyed\n")
+    assert erased.client.get(f"/v1/orders/{made['id']}").json()["customerId"] is None
+    nothing = loop(service, *arguments)
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "Nothing is kept of this customer" in nothing.stderr
+
+
+def test_a_customer_is_one_of_a_merchant_and_a_mode(
+    service: Service, merchant: Caller, erased: Played
+) -> None:
+    elsewhere = service.merchant().merchant_id
+    for more in (("--merchant", elsewhere), ("--merchant", merchant.merchant_id, "--mode", "live")):
+        assert loop(service, "erase", "cus_other", "--yes", *more).exit_code == 1
+    assert loop(service, "erase", "cus_other", "--merchant", "mer_x", "--yes").exit_code == 1
+    order = erased.client.get(f"/v1/orders/{erased.other}").json()
+    assert order["customerEmail"] == "other@example.com"
+
+
+def test_a_person_is_asked_before(service: Service, merchant: Caller, erased: Played) -> None:
+    asked = loop(service, "erase", "cus_other", "--merchant", merchant.merchant_id)
+    assert asked.exit_code == 1
+    assert "for ever?" in asked.output
+    order = erased.client.get(f"/v1/orders/{erased.other}").json()
+    assert order["customerEmail"] == "other@example.com"
