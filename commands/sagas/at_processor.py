@@ -1,0 +1,189 @@
+"""What every step does: call within limits, look, doubt, and record what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from commands.execute import commit
+from commands.ports import Ports, VersionTaken
+from commands.processor import Absent, Challenged, NotSent, Observed, Outcome, Pending, Unknown
+from commands.read_order import CHALLENGE_FIELD, ChallengeSecret
+from commands.sagas.act import (
+    CONFLICTS_MAX,
+    TRIES_MAX,
+    Act,
+    Facts,
+    Later,
+    Result,
+    attempt_and_processor,
+    attempt_of,
+    payment_of,
+)
+from commands.sagas.observe import facts
+from domain import merchant as merchants
+from domain.events import Operation
+from domain.order import commands as c
+from domain.order.decide import decide
+from domain.order.evolve import fold
+from domain.order.state import Attempt, Order
+from domain.routing import Failover
+
+log = logging.getLogger(__name__)
+
+
+class AtProcessor:
+    """Base of the steps. `call_limit_s` bounds every call of a processor, in seconds."""
+
+    def __init__(self, ports: Ports, *, worker: int, call_limit_s: float) -> None:
+        self._ports = ports
+        self._worker = worker
+        self._limit_s = call_limit_s
+
+    async def record(self, act: Act, command: c.OrderCommand, at: datetime | None) -> None:
+        """Append what a fact gives, decided anew on every conflict until it has landed."""
+        for _ in range(CONFLICTS_MAX):
+            events = decide(act.order, command)
+            if not events:
+                return
+            now = self._ports.now()
+            try:
+                done = await commit(
+                    self._ports,
+                    act.caller,
+                    act.order,
+                    events,
+                    order_id=act.order.id,
+                    occurred_at=min(at, now) if at else now,
+                    worker=self._worker,
+                )
+            except VersionTaken:
+                await self.reload(act)
+            else:
+                act.order = done.order
+                act.attempt = attempt_of(done.order, act.row.subject)
+                return
+        raise AssertionError("an outcome lands sooner or later")
+
+    async def reload(self, act: Act) -> None:
+        """Read the order again, because somebody else changed it."""
+        rows = (await self._ports.store.load([act.row.order_id]))[act.row.order_id]
+        order = fold(rows)
+        assert order is not None, "an order does not vanish"
+        act.order = order
+        act.attempt = attempt_of(order, act.row.subject)
+
+    async def call(self, call: Awaitable[Any]) -> Any:
+        """Bound one call in time; whatever goes wrong in an adapter is an unknown outcome."""
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await call
+        except TimeoutError:
+            return Unknown(cause="timeout")
+        except Exception as error:
+            log.exception("a processor adapter raised")
+            return Unknown(cause=type(error).__name__)
+
+    async def failover_of(self, order: Order) -> Failover:
+        """Return the merchant's rules for going on after a no."""
+        streams = await self._ports.store.load([order.merchant_id])
+        merchant = merchants.fold(streams[order.merchant_id])
+        return merchant.policy_of(order.mode).failover if merchant else Failover(enabled=False)
+
+    def uncertain(self, act: Act, operation: Operation, cause: str) -> Result:
+        """Try the same call again; after the last try the doubt is written down."""
+        if act.row.operation.startswith("lookup_"):
+            return act.doubt
+        if act.row.tries < TRIES_MAX:
+            return act.retry
+        attempt, _ = attempt_and_processor(act)
+        unknown = c.RecordUnknown(
+            attempt_id=attempt.id, operation=operation, subject=act.row.subject, cause=cause
+        )
+        return Facts((unknown,))
+
+    def still_open(self, act: Act, operation: Operation, outcome: Outcome) -> Result:
+        """Classify an answer that is neither a success nor a definite no."""
+        match outcome:
+            case Pending(look_again_s=seconds):
+                return Later(seconds)
+            case NotSent(cause=cause) | Unknown(cause=cause):
+                return self.uncertain(act, operation, cause)
+            case _:
+                return self.uncertain(act, operation, f"unexpected {type(outcome).__name__}")
+
+    async def look(self, act: Act, operation: Operation) -> Observed | Absent | Unknown:
+        """Read what the processor has now; never moves money."""
+        attempt, processor = attempt_and_processor(act)
+        if processor is None or attempt.reference is None:
+            return Unknown(cause="nothing to look up")
+        look = processor.lookup(attempt.reference, operation, act.credentials)
+        seen: Observed | Absent | Unknown = await self.call(look)
+        return seen.about(payment_of(act, attempt)) if isinstance(seen, Observed) else seen
+
+    async def look_then(
+        self, act: Act, operation: Operation, send: Callable[[Act], Awaitable[Result]]
+    ) -> Result:
+        """Look first; repeat the call with its old key only if it has not happened."""
+        seen = await self.look(act, operation)
+        if not isinstance(seen, Observed):
+            return self.uncertain(act, operation, "lookup failed")
+        if seen.status == "processing":
+            return act.pending
+        before = {"authorize": {"open"}, "capture": {"authorized"}, "void": {"authorized"}}
+        undone = seen.status in before[operation]
+        if operation == "capture":
+            undone = not any(x.capture_id == act.row.subject for x in seen.captures) and (
+                seen.held_minor > 0
+            )
+        if undone:
+            return await send(act)
+        if operation == "capture" and seen.status in {"cancelled", "expired"}:
+            failed = c.RecordCaptureFailed(
+                capture_id=act.row.subject, code=f"hold_{seen.status}", hold="expired"
+            )
+            return Facts((failed,), seen.at)
+        return await self.observed(act, seen)
+
+    async def observed(self, act: Act, seen: Observed) -> Result:
+        """Record all that a lookup shows; what is known already gives no events."""
+        attempt, _ = attempt_and_processor(act)
+        if seen.challenge is not None and seen.status == "challenged":
+            await self.challenged(act, seen.challenge)
+        commands = facts(
+            act.order,
+            attempt,
+            seen,
+            failover=await self.failover_of(act.order),
+            deadline=self.deadline(attempt),
+        )
+        if not commands:
+            return act.doubt
+        return Facts(tuple(commands), seen.at)
+
+    async def challenged(self, act: Act, challenge: Challenged) -> Result:
+        """Keep the URL in the vault, then record the challenge and its deadline."""
+        attempt, _ = attempt_and_processor(act)
+        secret = ChallengeSecret(
+            redirect_url=challenge.redirect_url,
+            client_secret=challenge.client_secret,
+            publishable_key=challenge.publishable_key,
+            key_id=challenge.key_id,
+        )
+        await self._ports.vault.put_secret(
+            attempt.id,
+            CHALLENGE_FIELD,
+            msgspec.json.encode(secret),
+            merchant_id=act.order.merchant_id,
+        )
+        challenged = c.RecordChallenge(
+            attempt_id=attempt.id, kind=challenge.kind, deadline=self.deadline(attempt)
+        )
+        return Facts((challenged,))
+
+    def deadline(self, attempt: Attempt) -> datetime:
+        """Return until when the customer has to act."""
+        return self._ports.now() + timedelta(seconds=attempt.challenge_timeout_s)

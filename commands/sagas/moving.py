@@ -1,0 +1,208 @@
+"""The steps of held and captured money: capture, void, refund, and holds that lapse."""
+
+from commands.processor import Declined, Observed, Succeeded
+from commands.sagas.act import DOUBT_S, Act, Facts, Later, Result, Step, attempt_and_processor
+from commands.sagas.at_processor import AtProcessor
+from commands.sagas.calls import money_call
+from domain.ids import new_id
+from domain.order import commands as c
+from domain.order.state import Capture, Refund
+
+
+class Moving(AtProcessor):
+    """Moves money that is held; a definite no is believed only after a lookup."""
+
+    @property
+    def steps(self) -> dict[str, Step]:
+        """Return what is done for each operation."""
+        return {
+            "void": self._void,
+            "lookup_void": self._void,
+            "void_stray": self._void_stray,
+            "refund_stray": self._refund_stray,
+            "warn_expiring": self._warn_expiring,
+            "expire": self._watch_hold,
+            "watch_hold": self._watch_hold,
+            "capture": self._capture,
+            "lookup_capture": self._capture,
+            "refund": self._refund,
+            "lookup_refund": self._refund,
+        }
+
+    async def _capture(self, act: Act) -> Result:
+        if act.first_try and act.row.operation == "capture":
+            return await self._send_capture(act)
+        return await self.look_then(act, "capture", self._send_capture)
+
+    async def _send_capture(self, act: Act) -> Result:
+        attempt, processor = attempt_and_processor(act)
+        capture = act.order.capture(act.row.subject)
+        assert capture is not None, "the step is of a capture"
+        if processor is None:
+            return act.doubt
+        call = money_call(
+            act.order,
+            attempt,
+            capture.id,
+            capture.amount,
+            capture.idempotency_key,
+            final=capture.remainder == "released",
+        )
+        outcome = await self.call(processor.capture(call, act.credentials))
+        match outcome:
+            case Succeeded(fact=fact):
+                captured = c.RecordCaptured(
+                    attempt_id=attempt.id,
+                    capture_id=capture.id,
+                    payment_id=fact.payment_id,
+                    processor_id=fact.processor_id,
+                    amount_minor=fact.amount_minor,
+                    currency=fact.currency,
+                    new_id=new_id("cap"),
+                    refund_id=new_id("ref"),
+                    remaining_expires_at=fact.capture_before,
+                )
+                return Facts((captured,), fact.at)
+            case Declined():
+                return await self._capture_refused(act, capture, outcome)
+            case _:
+                return self.still_open(act, "capture", outcome)
+
+    async def _capture_refused(self, act: Act, capture: Capture, no: Declined) -> Result:
+        """Believe a no only when the processor also shows that nothing was captured."""
+        seen = await self.look(act, "capture")
+        if not isinstance(seen, Observed):
+            return act.doubt
+        if any(x.capture_id in {capture.id, None} for x in seen.captures):
+            # Not every processor keeps our id; one hold is captured once.
+            return await self.observed(act, seen)
+        gone = no.expired or seen.status in {"cancelled", "expired"}
+        failed = c.RecordCaptureFailed(
+            capture_id=capture.id,
+            code=no.code,
+            hold="expired" if gone else "held",
+            message=no.message,
+        )
+        return Facts((failed,), seen.at)
+
+    async def _void(self, act: Act) -> Result:
+        if act.first_try and act.row.operation == "void":
+            return await self._send_void(act)
+        return await self.look_then(act, "void", self._send_void)
+
+    async def _send_void(self, act: Act) -> Result:
+        attempt, processor = attempt_and_processor(act)
+        assert attempt.void_key is not None, "the step is of a void"
+        if processor is None:
+            return act.doubt
+        held = attempt.held or act.order.amount
+        call = money_call(act.order, attempt, attempt.id, held, attempt.void_key)
+        outcome = await self.call(processor.void(call, act.credentials))
+        match outcome:
+            case Succeeded(fact=fact):
+                return Facts((c.RecordVoided(attempt_id=attempt.id),), fact.at)
+            case Declined():
+                seen = await self.look(act, "void")
+                if not isinstance(seen, Observed):
+                    return act.doubt
+                if seen.status != "authorized":
+                    return await self.observed(act, seen)
+                failed = c.RecordVoidFailed(
+                    attempt_id=attempt.id, code=outcome.code, message=outcome.message
+                )
+                return Facts((failed,))
+            case _:
+                return self.still_open(act, "void", outcome)
+
+    async def _void_stray(self, act: Act) -> Result:
+        """Give back a hold that was made against our will."""
+        attempt, processor = attempt_and_processor(act)
+        if processor is None or attempt.reference is None:
+            return act.doubt
+        seen = await self.look(act, "void")
+        voided = c.RecordVoided(attempt_id=attempt.id, payment_id=act.row.subject)
+        if isinstance(seen, Observed) and seen.status in {"cancelled", "expired"}:
+            return Facts((voided,), seen.at)
+        if isinstance(seen, Observed) and seen.status == "captured":
+            return await self.observed(act, seen)
+        if not processor.capabilities.void:
+            return act.doubt
+        stray = next(s for s in act.order.strays if s.payment_id == act.row.subject)
+        key = f"void:{stray.payment_id}"
+        call = money_call(act.order, attempt, stray.payment_id, stray.amount, key)
+        outcome = await self.call(processor.void(call, act.credentials))
+        if isinstance(outcome, Succeeded):
+            return Facts((voided,), outcome.fact.at)
+        return act.doubt
+
+    async def _refund_stray(self, act: Act) -> Result:
+        """Send stray money back again whose refund came to nothing."""
+        return Facts((c.RefundStray(payment_id=act.row.subject, refund_id=new_id("ref")),))
+
+    async def _refund(self, act: Act) -> Result:
+        """Send a refund; before it is repeated, the processor's refunds are listed."""
+        if act.first_try and act.row.operation == "refund":
+            return await self._send_refund(act)
+        attempt, processor = attempt_and_processor(act)
+        refund = act.order.refund(act.row.subject)
+        assert refund is not None, "the step is of a refund"
+        seen = await self.look(act, "refund")
+        if not isinstance(seen, Observed) or processor is None:
+            return self.uncertain(act, "refund", "lookup failed")
+        known = next((r for r in seen.refunds if r.refund_id == refund.id), None)
+        if known is None:
+            age_s = (self._ports.now() - refund.created_at).total_seconds()
+            if age_s > processor.capabilities.idempotency_s:
+                # Past the horizon a repeated key is a new refund: only the list decides.
+                return act.doubt
+            return await self._send_refund(act)
+        if known.status == "pending":
+            return act.pending
+        del attempt
+        return await self.observed(act, seen)
+
+    async def _send_refund(self, act: Act) -> Result:
+        attempt, processor = attempt_and_processor(act)
+        refund = act.order.refund(act.row.subject)
+        assert refund is not None, "the step is of a refund"
+        if processor is None:
+            return act.doubt
+        call = money_call(
+            act.order, attempt, refund.id, refund.amount, refund.idempotency_key, refund.payment_id
+        )
+        outcome = await self.call(processor.refund(call, act.credentials))
+        match outcome:
+            case Succeeded(fact=fact):
+                refunded = c.RecordRefunded(
+                    attempt_id=attempt.id,
+                    refund_id=refund.id,
+                    processor_id=fact.processor_id,
+                    amount_minor=fact.amount_minor,
+                    currency=fact.currency,
+                    new_id=new_id("ref"),
+                )
+                return Facts((refunded,), fact.at)
+            case Declined():
+                return await self._refund_refused(act, refund, outcome)
+            case _:
+                return self.still_open(act, "refund", outcome)
+
+    async def _refund_refused(self, act: Act, refund: Refund, no: Declined) -> Result:
+        seen = await self.look(act, "refund")
+        if not isinstance(seen, Observed):
+            return act.doubt
+        if any(r.refund_id == refund.id and r.status != "failed" for r in seen.refunds):
+            return await self.observed(act, seen)
+        failed = c.RecordRefundFailed(refund_id=refund.id, code=no.code, message=no.message)
+        return Facts((failed,), seen.at)
+
+    async def _watch_hold(self, act: Act) -> Result:
+        """A hold should have lapsed: record it when the processor says so."""
+        seen = await self.look(act, "void")
+        if isinstance(seen, Observed) and seen.status in {"cancelled", "expired", "captured"}:
+            return await self.observed(act, seen)
+        return Later(DOUBT_S[-1])
+
+    async def _warn_expiring(self, act: Act) -> Result:
+        attempt, _ = attempt_and_processor(act)
+        return Facts((c.WarnExpiring(attempt_id=attempt.id),))
