@@ -101,7 +101,8 @@ def _unsent(error: BaseException | None) -> bool:
 
 
 def _body(response: requests.Response) -> Any:
+    """Return the JSON of an answer; None where it is cut off or is none."""
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RuntimeError, requests.RequestException):
         return None
