@@ -180,12 +180,14 @@ class Checkpoints:
     async def _signing(self, db: events.Connection, stop: asyncio.Event) -> None:
         signed_at, size = -EVERY_S, 0
         while not stop.is_set():
-            elapsed = time.monotonic() - signed_at >= EVERY_S
-            if elapsed or await audit_tree.size(db) - size >= EVERY_EVENTS:
+            grown = await audit_tree.size(db) - size
+            if grown >= EVERY_EVENTS or (grown and time.monotonic() - signed_at >= EVERY_S):
                 made = await sign(db, self._master)
+                size += grown
                 if made is not None:
                     signed_at, size = time.monotonic(), made.size
                     self._failures = 0
+                    refused.set(0)
                     signed_size.set(size)
                     await self._publish(made.note)
             await set_within(stop, POLL_S)

@@ -188,7 +188,7 @@ class _Audit:
             self._findings.append(Finding(kind=kind, position=position, upto=upto, detail=detail))
 
     def _hear(self, side: Side, claim: Claim) -> None:
-        side.heard += 1
+        side.origins.add(claim.checkpoint.origin)
         if claim.trouble is not None and side is self._kept:
             side.unsigned.append(claim)
             return
@@ -257,8 +257,10 @@ class _Audit:
         for good, bad in self._kept.wrong:
             if (good, bad) not in self._kept.differs and bad <= agrees:
                 found.append(checkpoint_damaged(bad, "its root is not that of the log"))
-        if self._keys and self._rows and not self._kept.heard:
-            found.append(checkpoint_damaged(self._next - 1, "there is a key, but nothing signed"))
+        unused = {key.name for key in self._keys} - self._kept.origins if self._rows else set()
+        for origin in sorted(unused):
+            why = f"there is a key of {origin}, but nothing that it signed"
+            found.append(checkpoint_damaged(self._next - 1, why))
         return found
 
     async def _truncated(self, found: Sequence[Finding]) -> list[Finding]:

@@ -77,7 +77,7 @@ class Side:
     """What the checkpoints of one keeper come to.
 
     Attributes:
-        heard: how many there are.
+        origins: the logs that there are checkpoints of.
         agreed: how many that our keys signed say what the log says; `agrees` is the size of the
             largest.
         differs: (largest size that agrees before, first size that does not), while none after it
@@ -87,10 +87,11 @@ class Side:
     """
 
     def __init__(self) -> None:
-        self.heard = self.agreed = self.agrees = self.beyond = 0
+        self.agreed = self.agrees = self.beyond = 0
         self.differs: list[tuple[int, int]] = []
         self.wrong: list[tuple[int, int]] = []
         self.unsigned: list[Claim] = []
+        self.origins: set[str] = set()
 
     def hear(self, claim: Claim, size: int, root: bytes | None) -> None:
         """Take one more checkpoint, in the order of sizes.

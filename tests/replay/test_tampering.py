@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from psycopg import sql
 
 from adapters.checkpoint_keys import signers
+from adapters.checkpoints import sign
 from adapters.log import connect
 from adapters.notes import Signer
 from adapters.vault import MasterKeys
@@ -284,6 +285,19 @@ def test_damage_of_a_checkpoint_alone_is_no_doubt_about_the_log(url: str, db: Db
 
 def test_checkpoints_that_are_all_gone_are_missed(url: str, db: Db) -> None:
     db.execute("TRUNCATE checkpoints")
+    assert found(url) == [("checkpoint", 42, 42)]
+
+
+def test_another_name_of_the_log_does_not_hide_what_was_signed_before(url: str, db: Db) -> None:
+    db.execute("UPDATE log_identity SET log_id = 'another'")
+    rewrite(url, db, 1)
+    db.execute("TRUNCATE checkpoints")
+
+    async def sign_as_the_worker_does() -> None:
+        async with await connect(url, "test") as connection:
+            assert await sign(connection, MasterKeys(MASTER)) is not None
+
+    asyncio.run(sign_as_the_worker_does())
     assert found(url) == [("checkpoint", 42, 42)]
 
 
