@@ -22,6 +22,8 @@ from adapters.watch import BusWatch
 from commands.ports import Ports
 
 POOL_MAX = 8
+RECONNECT_S = 1.0
+"""How long the pool tries by itself; after that whoever needs a connection makes it try."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,8 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
         max_size=POOL_MAX,
         timeout=5,
         max_lifetime=600,
+        # Else its pauses double, and we are away once more for as long as the server was.
+        reconnect_timeout=RECONNECT_S,
         open=False,
         check=AsyncConnectionPool.check_connection,
         kwargs={"autocommit": True, "options": f"{OPTIONS} -c statement_timeout=15000"},

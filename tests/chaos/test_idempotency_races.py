@@ -237,10 +237,10 @@ async def test_gateways_killed_under_load_leave_one_order_for_every_key(
     rng = random.Random(5)
     keys: list[str] = []
     unanswered = 0
-    for _ in range(5):
+    for _ in range(3):
         doomed = g.start(settings, tmp_path / "doomed.log")
         await asyncio.to_thread(doomed.wait_ready)
-        batch = [fresh_key() for _ in range(60)]
+        batch = [fresh_key() for _ in range(80)]
         keys += batch
         asked = [
             asyncio.ensure_future(post(client, doomed, "/v1/orders", key, ORDER)) for key in batch
