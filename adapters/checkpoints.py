@@ -35,6 +35,9 @@ LEASE_S: Final = 2.0
 """How often a worker that does not hold the lease asks for it."""
 
 BACKOFF_MAX_S: Final = 60.0
+DRAIN_S: Final = 2.0
+"""How long a witness that is slow may hold up the end; it is told again by whoever comes next."""
+
 SUBJECT: Final = "audit.checkpoint"
 """On core NATS, outside of the stream: who listens gets the newest, who needs all asks Postgres."""
 
@@ -170,12 +173,13 @@ class Checkpoints:
                 await set_within(stop, POLL_S)
             ended = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
-                if self._witness:
-                    tasks.create_task(self._telling(ended))
+                telling = tasks.create_task(self._telling(ended))
                 try:
                     await self._signing(db, stop)
                 finally:
                     ended.set()
+                    await asyncio.wait([telling], timeout=DRAIN_S)
+                    telling.cancel()
 
     async def _signing(self, db: events.Connection, stop: asyncio.Event) -> None:
         signed_at, size = -EVERY_S, 0
@@ -203,6 +207,8 @@ class Checkpoints:
     async def _telling(self, ended: asyncio.Event) -> None:
         """Keep the witness level; while it is away the others go on."""
         failures = 0
+        if not self._witness:
+            return
         async with await events.connect(self._url, "loop-witness") as db:
             while not ended.is_set():
                 try:
