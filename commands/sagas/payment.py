@@ -7,6 +7,7 @@ to a capture, void or refund is believed only after a lookup.
 
 from commands.caller import Caller
 from commands.ports import DueRow, Ports
+from commands.processor import Observed
 from commands.sagas.act import Act, Facts, Later, attempt_of, step_of
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.authorizing import Authorizing
@@ -54,6 +55,26 @@ class PaymentSaga(AtProcessor):
                 await self._ports.due.again(row, in_s=result.in_s)
             case Facts():
                 await self._record(act, result)
+
+    async def look_at(self, order_id: str, attempt_id: str) -> None:
+        """Record what the processor has for an attempt, whatever the order waits for.
+
+        For hints about attempts that are closed, and for whoever compares with the processor.
+
+        Raises:
+            domain.errors.Unavailable: the log cannot be reached.
+        """
+        rows = (await self._ports.store.load([order_id]))[order_id]
+        order = fold(rows)
+        if order is None or order.attempt(attempt_id) is None:
+            return
+        row = DueRow(order_id=order_id, subject=attempt_id, operation="look", tries=1)
+        act = await self._prepared(row, order, rows[-1].metadata.event_id)
+        seen = await self.look(act, "authorize")
+        result = await self.observed(act, seen) if isinstance(seen, Observed) else None
+        if isinstance(result, Facts):
+            for command in result.commands:
+                await self.record(act, command, result.at)
 
     async def _prepared(self, row: DueRow, order: Order, causation_id: str) -> Act:
         attempt = attempt_of(order, row.subject)

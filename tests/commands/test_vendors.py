@@ -1,0 +1,309 @@
+"""Whole lives of orders at Stripe and Razorpay, over HTTP to a sandbox with books of its own."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from adapters.settings import Settings
+from adapters.wiring import application
+from commands.caller import Caller
+from commands.register_merchant import register_merchant
+from domain.ids import new_id
+from domain.metadata import Actor
+from domain.order.state import Order
+from tests.commands.market import Market
+from tests.sandbox_server import SandboxServer, sandbox_server
+from tests.shop import Shop
+
+BASE = 10_000
+UNREACHED = "processor_unavailable"
+
+CAPTURED = (0, 5002, 5004, 5006, 5007, 5008, 4290, 4090, 2001, 2002, 7001, 8001, 8002, 8003, 8004)
+FAILED = {
+    4001: "generic_decline",
+    4002: "insufficient_funds",
+    4003: "fraudulent",
+    4004: "expired_card",
+    4005: "processing_error",
+    4006: "do_not_honor",
+    4007: "lost_card",
+    2003: "processing_error",
+    4010: UNREACHED,
+    5001: UNREACHED,
+    5003: UNREACHED,
+    5005: UNREACHED,
+}
+"""Stripe's amount codes and what an order of theirs comes to."""
+
+GOOD_CARDS = ("pm_card_mastercard", "pm_card_threeDSecureOptional", "pm_card_pendingRefund")
+BAD_CARDS = {
+    "pm_card_chargeDeclined": "generic_decline",
+    "pm_card_chargeDeclinedIncorrectCvc": "incorrect_cvc",
+    "pm_card_visa_chargeDeclinedStolenCard": "stolen_card",
+    "pm_card_visa_chargeDeclinedVelocityLimitExceeded": "card_velocity_exceeded",
+    "pm_card_radarBlock": "fraudulent",
+    "pm_card_nonsense": "invalid_token",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
+    with sandbox_server(tmp_path_factory.mktemp("vendors")) as running:
+        yield running
+
+
+@pytest.fixture
+async def market(settings: Settings, server: SandboxServer) -> AsyncIterator[Market]:
+    server.control("POST", "reset")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    at_sandbox = replace(
+        settings,
+        stripe_base_url=server.ready.stripe_url,
+        razorpay_base_url=server.ready.razorpay_url,
+        lease_s=60,
+    )
+    async with application(at_sandbox, name="test") as app:
+        caller = Caller(
+            actor=Actor("operator", "tests"), merchant_id="", mode="test", correlation_id="tests"
+        )
+        merchant = await register_merchant(app.ports, caller, name="Test shop")
+        caller = replace(caller, merchant_id=merchant.id, correlation_id=new_id("req"))
+        made = Market(Shop(app, caller), server)
+        await made.configure(secrets.token_hex(6))
+        yield made
+
+
+def code_of(order: Order) -> str | None:
+    return order.failure.code if order.failure else None
+
+
+async def test_each_amount_code_of_stripe_ends_as_it_should_and_the_books_agree(
+    market: Market,
+) -> None:
+    made = {n: await market.order("pm_card_visa", BASE + n) for n in (*CAPTURED, *FAILED)}
+    done = dict(zip(made, await market.settle(made.values()), strict=True))
+    found = {n: (order.status, code_of(order)) for n, order in done.items()}
+    wanted = dict.fromkeys(CAPTURED, ("captured", None)) | {
+        n: ("failed", code) for n, code in FAILED.items()
+    }
+    assert found == wanted
+    for n, order in done.items():
+        book = market.book(order)
+        assert (book["captured"], book["held"]) == (order.amount_captured, 0), n
+        assert len(book["payments"]) <= 1
+
+
+async def test_each_test_card_of_stripe_ends_as_it_should(market: Market) -> None:
+    made = {card: await market.order(card, BASE) for card in (*GOOD_CARDS, *BAD_CARDS)}
+    done = dict(zip(made, await market.settle(made.values()), strict=True))
+    found = {card: (order.status, code_of(order)) for card, order in done.items()}
+    assert found == dict.fromkeys(GOOD_CARDS, ("captured", None)) | {
+        card: ("failed", code) for card, code in BAD_CARDS.items()
+    }
+    for order in done.values():
+        assert market.book(order)["captured"] == order.amount_captured
+
+
+@pytest.mark.parametrize(
+    ("deed", "card", "status", "code"),
+    [
+        ("approve", "pm_card_threeDSecure2Required", "captured", None),
+        ("fail", "pm_card_threeDSecure2Required", "failed", "authentication_failed"),
+        ("approve", "pm_card_threeDSecureRequiredChargeDeclined", "failed", "generic_decline"),
+    ],
+)
+async def test_3d_secure_ends_as_the_customer_and_the_bank_say(
+    market: Market, deed: str, card: str, status: str, code: str | None
+) -> None:
+    (order,) = await market.round([await market.order(card, BASE)])
+    assert order.status == "requires_action"
+    market.authenticate(order, deed)
+    (order,) = await market.settle([order])
+    assert (order.status, code_of(order)) == (status, code)
+    assert market.book(order)["captured"] == order.amount_captured
+
+
+async def test_an_abandoned_3d_secure_page_is_cancelled_before_the_order_fails(
+    market: Market,
+) -> None:
+    (order,) = await market.round([await market.order("pm_card_threeDSecure2Required", BASE)])
+    market.later(timedelta(minutes=16))
+    (order,) = await market.settle([order])
+    assert (order.status, code_of(order)) == ("failed", "authentication_timeout")
+    market.authenticate(order)
+    assert market.book(order)["authorized"] == 0
+
+
+async def test_s4_a_declined_intent_is_cancelled_so_that_an_old_tab_cannot_pay_it(
+    market: Market,
+) -> None:
+    (order,) = await market.settle([await market.order("pm_card_chargeDeclined", BASE)])
+    assert order.status == "failed"
+    assert await market.shop.events(order.id) == [
+        "created", "routed", "processor_referenced", "declined", "attempt_fenced", "failed",
+    ]  # fmt: skip
+    reference = order.attempts[0].reference
+    paid = market.server.page("POST", f"/pay/{reference}", payment_method="pm_card_visa")
+    assert paid.status_code >= 400
+    assert market.book(order)["captured"] == 0
+
+
+async def test_without_a_token_the_customer_gives_a_card_and_may_try_several(
+    market: Market,
+) -> None:
+    (order,) = await market.round([await market.order(None, BASE)])
+    assert order.status == "requires_action"
+    live = order.live
+    assert live is not None
+    assert live.challenge == "collect_payment_method"
+    for card, status in (
+        ("pm_card_chargeDeclined", "requires_action"),
+        ("pm_card_visa", "captured"),
+    ):
+        market.server.page("POST", f"/pay/{live.reference}", payment_method=card)
+        (order,) = await market.settle([order], rounds=3)
+        assert order.status == status
+    assert market.book(order)["captured"] == BASE
+
+
+async def test_a_manual_order_is_captured_in_part_and_refunded(market: Market) -> None:
+    shop = market.shop
+    order = await shop.order("pm_card_visa", wait_s=0, amount_minor=BASE, capture_method="manual")
+    (order,) = await market.round([order])
+    assert (order.status, market.book(order)["held"]) == ("authorized", BASE)
+    capturing = asyncio.create_task(shop.capture(order, 4_000))
+    await shop.until(order.id, lambda o: bool(o.captures))
+    (order,) = await market.settle([order])
+    assert (await capturing).amount_captured == 4_000
+    refund = await shop.refund(order, 1_500)
+    (order,) = await market.settle([order])
+    assert order.status == "partially_refunded"
+    found = order.refund(refund)
+    assert found is not None
+    assert found.status == "succeeded"
+    book = market.book(order)
+    assert (book["captured"], book["refunded"], book["held"]) == (4_000, 1_500, 0)
+
+
+async def test_a_cancelled_order_gives_its_hold_back(market: Market) -> None:
+    shop = market.shop
+    order = await shop.order("pm_card_visa", wait_s=0, amount_minor=BASE, capture_method="manual")
+    (order,) = await market.round([order])
+    order = await shop.cancel(order, wait_s=0)
+    (order,) = await market.settle([order])
+    assert order.status == "cancelled"
+    assert market.book(order)["held"] == 0
+
+
+async def test_s13_a_refund_that_comes_back_is_reversed(market: Market) -> None:
+    (order,) = await market.settle([await market.order("pm_card_refundFail", BASE)])
+    refund = await market.shop.refund(order)
+    (order,) = await market.round([order])
+    assert order.status == "refunded"
+    market.later(timedelta(seconds=40))
+    order = await market.look_at(order)
+    assert order.status == "captured"
+    found = order.refund(refund)
+    assert found is not None
+    assert found.status == "failed"
+
+
+RAZORPAY_CAPTURED = (0, 5002, 5004, 5006, 5007, 5008, 4290, 4090, 2001, 7001, 8001, 8002)
+
+
+async def test_each_amount_code_of_razorpay_is_captured_once_and_the_books_agree(
+    market: Market,
+) -> None:
+    made = [await market.order(None, BASE + n, "INR") for n in RAZORPAY_CAPTURED]
+    opened = await market.round(made)
+    assert {order.status for order in opened} == {"requires_action"}
+    for order in opened:
+        market.pay(order)
+    done = await market.settle(opened)
+    assert [order.status for order in done] == ["captured"] * len(done)
+    for order in done:
+        book = market.book(order)
+        assert (book["captured"], book["held"], len(book["payments"])) == (
+            order.amount.minor, 0, 1,
+        )  # fmt: skip
+
+
+async def test_what_razorpay_never_captures_is_never_called_captured(market: Market) -> None:
+    codes = (4010, 5001, 5003, 5005)
+    opened = await market.round([await market.order(None, BASE + n, "INR") for n in codes])
+    for order in opened:
+        market.pay(order)
+    done = await market.settle(opened, rounds=8)
+    assert [order.status for order in done] == ["authorized"] * len(codes)
+    market.later(timedelta(days=6))
+    done = await market.settle(done, rounds=4)
+    assert [order.status for order in done] == ["expired"] * len(codes)
+    for order in done:
+        book = market.book(order)
+        assert (book["captured"], book["held"]) == (0, 0)
+
+
+async def test_r2_a_failed_payment_in_the_checkout_ends_nothing(market: Market) -> None:
+    (order,) = await market.round([await market.order(None, BASE, "INR")])
+    market.pay(order, "card_declined")
+    (order,) = await market.round([order])
+    assert order.status == "requires_action"
+    market.pay(order)
+    (order,) = await market.settle([order])
+    assert (order.status, market.book(order)["captured"]) == ("captured", BASE)
+
+
+async def test_r1_an_abandoned_checkout_is_closed_by_withholding_the_capture(
+    market: Market,
+) -> None:
+    (order,) = await market.round([await market.order(None, BASE, "INR")])
+    market.later(timedelta(minutes=16))
+    (order,) = await market.settle([order])
+    assert (order.status, code_of(order)) == ("failed", "authentication_timeout")
+    assert order.attempts[0].proof == "capture_withheld"
+    market.pay(order)
+    order = await market.look_at(order)
+    assert (order.status, [stray.state for stray in order.strays]) == ("failed", ["held"])
+    market.later(timedelta(days=6))
+    (order,) = await market.settle([order], rounds=2)
+    assert [stray.open for stray in order.strays] == [False]
+    book = market.book(order)
+    assert (book["captured"], book["held"]) == (0, 0)
+
+
+async def test_r3_a_payment_that_comes_late_into_an_open_checkout_counts(market: Market) -> None:
+    (order,) = await market.round([await market.order(None, BASE + 9001, "INR")])
+    market.pay(order)
+    (order,) = await market.round([order])
+    assert order.status == "requires_action"
+    market.later(timedelta(minutes=7))
+    (order,) = await market.settle([order])
+    assert (order.status, market.book(order)["captured"]) == ("captured", BASE + 9001)
+
+
+async def test_r9_r19_a_cancelled_hold_stays_in_our_books_until_razorpay_gives_it_back(
+    market: Market,
+) -> None:
+    shop = market.shop
+    order = await shop.order(
+        None, wait_s=0, amount_minor=BASE, currency="INR", capture_method="manual"
+    )
+    (order,) = await market.round([order])
+    market.pay(order)
+    (order,) = await market.round([order])
+    assert order.status == "authorized"
+    order = await shop.cancel(order, wait_s=0)
+    (order,) = await market.settle([order])
+    assert order.status == "cancelled"
+    held = order.attempts[0].held
+    assert held is not None
+    assert held.minor == BASE == market.book(order)["held"]
+    market.later(timedelta(days=6))
+    (order,) = await market.settle([order], rounds=2)
+    held = order.attempts[0].held
+    assert held is None or held.minor == 0
+    assert market.book(order)["held"] == 0
