@@ -7,7 +7,9 @@ it on the same two cores; before the other one is measured, the worker has caugh
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from adapters.settings import Settings
 from tests.benchmarks import load
@@ -23,6 +25,7 @@ from tests.benchmarks.measure import (
     interleaved,
     interval,
 )
+from tests.benchmarks.memory import family_cpu_s
 from tests.benchmarks.stack import Servers, free_port, level, process, serving, shops, working
 
 CONNECTIONS = (1, 16, 64, 256)
@@ -49,14 +52,20 @@ def post(api_key: str, *, idempotent: bool = False) -> bytes:
 
 @dataclass(frozen=True)
 class Target:
-    """A server that answers `requests`."""
+    """A server that answers `requests`.
+
+    Attributes:
+        pids: all that work for it; their CPU time is that of the requests.
+    """
 
     port: int
     requests: list[bytes]
     database_url: str | None = None
+    pids: tuple[int, ...] = ()
 
     async def measured(self, connections: int, seconds: float, rate: float | None = None) -> Report:
         """Measure once; a target with a worker is waited for afterwards."""
+        before_s = family_cpu_s(self.pids)
         report = await load.loaded(
             Job(
                 host="127.0.0.1",
@@ -70,7 +79,8 @@ class Target:
         )
         if self.database_url is not None:
             await level(self.database_url)
-        return report
+        used_s = family_cpu_s(self.pids) - before_s
+        return msgspec.structs.replace(report, cpu_us=used_s / report.answered * 1e6)
 
 
 @contextlib.asynccontextmanager
@@ -79,9 +89,10 @@ async def ours(servers: Servers, *, merchants: int = 1) -> AsyncIterator[tuple[S
     settings = servers.settings()
     async with shops(settings, merchants) as (_, made):
         requests = [post(shop.api_key) for shop in made]
-    async with serving(settings), working(settings):
+    async with serving(settings) as gateway, working(settings) as worker:
         await level(settings.database_url)
-        yield settings, Target(settings.port, requests, settings.database_url)
+        pids = gateway, worker, *servers.pids
+        yield settings, Target(settings.port, requests, settings.database_url, pids)
 
 
 @contextlib.asynccontextmanager
@@ -89,14 +100,15 @@ async def bare(servers: Servers) -> AsyncIterator[Target]:
     """Run the bare handler on a fresh database."""
     port = free_port()
     url = servers.database(migrated=False)
-    async with process("tests.benchmarks.bare", url, str(port)):
+    async with process("tests.benchmarks.bare", url, str(port)) as running:
         while True:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
                 break
             await asyncio.sleep(0.05)
-        yield Target(port, [post("sk_test_bare")])
+        pids = running.pid, *servers.pids
+        yield Target(port, [post("sk_test_bare")], None, pids)
 
 
 async def run(servers: Servers, size: Size) -> Outcome:
@@ -112,11 +124,11 @@ async def run(servers: Servers, size: Size) -> Outcome:
             )
             results += _lines(connections, a, b)
             if connections == BAR_AT:
-                results.append(await _at_one_rate(loop, plain, size, results[-2].value / 2))
+                results.append(await _at_one_rate(loop, plain, size, results[-3].value / 2))
             for name, reports in (("Loop", a), ("bare", b)):
                 rate = interval([report.per_second for report in reports]).median
                 lines[name].append(Point(x=connections, y=rate))
-        keyed = Target(loop.port, [_keyed(loop.requests[0])], loop.database_url)
+        keyed = replace(loop, requests=[_keyed(loop.requests[0])])
         a, b = await interleaved(
             size.pairs,
             lambda: keyed.measured(BAR_AT, size.seconds),
@@ -166,6 +178,13 @@ def _lines(connections: int, a: list[Report], b: list[Report]) -> list[Result]:
             "bare uvicorn handler",
             [report.p99_ms for report in b],
             Bar(kind="maximum", limit=2) if at_bar else None,
+        ),
+        compared(
+            f"POST /v1/orders, {connections} connections, CPU time of all processes",
+            [report.cpu_us for report in a],
+            "us/request",
+            "bare uvicorn handler",
+            [report.cpu_us for report in b],
         ),
     ]
 

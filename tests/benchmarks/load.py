@@ -44,12 +44,19 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back inside the window; `failed` had another status."""
+    """What came back inside the window; `failed` had another status.
+
+    Attributes:
+        answered: requests answered in all, before and after the window too.
+        cpu_us: CPU time of whoever answered, for each of them.
+    """
 
     per_second: float
     p50_ms: float
     p99_ms: float
     failed: int
+    answered: int
+    cpu_us: float = 0.0
 
 
 class Run:
@@ -63,12 +70,14 @@ class Run:
         self.counting = False
         self.stopping = False
         self.failed = 0
+        self.answered = 0
         self.latencies: list[float] = []
 
     def request(self) -> bytes:
         return next(self._requests).replace(SERIAL, b"%016d" % next(self._serials))
 
     def done(self, status: bytes, seconds: float) -> None:
+        self.answered += 1
         if self.counting:
             self.latencies.append(seconds)
             self.failed += status != self.status
@@ -147,6 +156,7 @@ async def generate(job: Job) -> Report:
         p50_ms=cuts[49] * 1000,
         p99_ms=cuts[98] * 1000,
         failed=run.failed,
+        answered=run.answered,
     )
 
 

@@ -1,4 +1,4 @@
-"""Memory of processes as Linux shares it out: PSS from `/proc/PID/smaps_rollup`."""
+"""What processes use: memory as Linux shares it out (PSS), and CPU time."""
 
 import asyncio
 import contextlib
@@ -32,6 +32,16 @@ def family(pid: int) -> list[int]:
         return [pid, *(child.pid for child in process.children(recursive=True))]
     except psutil.NoSuchProcess:
         return []
+
+
+def family_cpu_s(pids: Iterable[int]) -> float:
+    """Return the CPU time of processes and their living descendants, in seconds."""
+    total = 0.0
+    for member in {member for pid in pids for member in family(pid)}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = psutil.Process(member).cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def family_mib(pids: Iterable[int], *, shared_memory: bool = True) -> float:

@@ -1,6 +1,8 @@
 """One hot merchant against a hundred: POST /v1/orders at 64 connections."""
 
-from tests.benchmarks.http_orders import BAR_AT, Target, ours
+from dataclasses import replace
+
+from tests.benchmarks.http_orders import BAR_AT, ours
 from tests.benchmarks.measure import Bar, Outcome, Size, compared, interleaved
 from tests.benchmarks.stack import Servers
 
@@ -10,7 +12,7 @@ MERCHANTS = 100
 async def run(servers: Servers, size: Size) -> Outcome:
     """Measure one gateway with one key and with a hundred, in turn."""
     async with ours(servers, merchants=MERCHANTS) as (_, spread):
-        hot = Target(spread.port, spread.requests[:1], spread.database_url)
+        hot = replace(spread, requests=spread.requests[:1])
         a, b = await interleaved(
             size.pairs,
             lambda: hot.measured(BAR_AT, size.seconds),

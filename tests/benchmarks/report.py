@@ -39,11 +39,9 @@ def machine(database_url: str) -> str:
     )
 
 
-def write(outcomes: dict[str, Outcome], *, command: str, machine: str) -> None:
-    """Write what was measured; what was not measured this time stays as it was, in the JSON."""
-    kept = {name: results for name, results in read().items() if name not in outcomes}
-    new = {name: outcome.results for name, outcome in outcomes.items()}
-    merged = kept | new
+def write(benchmark: str, outcome: Outcome, *, command: str, machine: str) -> None:
+    """Write what one benchmark found; those of the others stay as they were."""
+    merged = read() | {benchmark: outcome.results}
     lines = [line(result) for results in merged.values() for result in results]
     RESULTS.write_bytes(
         msgspec.json.format(
@@ -51,9 +49,8 @@ def write(outcomes: dict[str, Outcome], *, command: str, machine: str) -> None:
         )
         + b"\n"
     )
-    for outcome in outcomes.values():
-        for plot in outcome.plots:
-            (FOLDER / plot.file).write_text(svg(plot), encoding="utf-8")
+    for plot in outcome.plots:
+        (FOLDER / plot.file).write_text(svg(plot), encoding="utf-8")
     table = [f"Last command: `{command}`. {machine}", "", *HEAD, *lines]
     _replace("\n".join(table))
 

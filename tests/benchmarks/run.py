@@ -48,19 +48,19 @@ FULL = Size(pairs=9, seconds=2.0, orders=1_000_000, lives=1000, events=200_000, 
 QUICK = Size(pairs=3, seconds=0.6, orders=50_000, lives=200, events=25_000, steps=2)
 
 
-async def measure(chosen: list[str], size: Size, found: Servers) -> dict[str, Outcome]:
-    """Run benchmarks one by one, and show each one's lines when it is done."""
-    outcomes: dict[str, Outcome] = {}
+async def measure(chosen: list[str], size: Size, found: Servers, command: str) -> None:
+    """Run benchmarks one by one; show and keep each one's lines when it is done."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        for name in chosen:
-            task = progress.add_task(f"{name} ({len(outcomes) + 1} of {len(chosen)})")
-            outcomes[name] = await BENCHMARKS[name](found, size)
+        for n, name in enumerate(chosen, 1):
+            task = progress.add_task(f"{name} ({n} of {len(chosen)})")
+            outcome = await BENCHMARKS[name](found, size)
             progress.remove_task(task)
-            for result in outcomes[name].results:
+            for result in outcome.results:
                 console.print(report.line(result), markup=False, highlight=False, soft_wrap=True)
-    return outcomes
+            described = report.machine(found.postgres.url)
+            report.write(name, outcome, command=command, machine=described)
 
 
 def main() -> None:
@@ -87,9 +87,7 @@ def main() -> None:
         servers(Path(folder)) as found,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        outcomes = runner.run(measure(chosen, size, found))
-        described = report.machine(found.postgres.url)
-    report.write(outcomes, command=command, machine=described)
+        runner.run(measure(chosen, size, found, command))
 
 
 if __name__ == "__main__":

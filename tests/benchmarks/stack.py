@@ -51,6 +51,11 @@ class Servers:
     nats: EmbeddedNats
     databases: int = 0
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The two servers' processes."""
+        return tuple(pid for pid in (self.postgres.pid, self.nats.pid) if pid is not None)
+
     def database(self, *, migrated: bool = True) -> str:
         """Make a new database, and give its URL."""
         self.databases += 1
