@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.settings import Settings, load_settings
 from adapters.wiring import Application, application
@@ -14,6 +15,8 @@ from commands.caller import Caller
 from commands.register_merchant import register_merchant
 from domain.ids import new_id
 from domain.metadata import Actor
+from tests.commands.market import Market
+from tests.sandbox_server import SandboxServer, sandbox_server
 from tests.shop import Shop
 
 
@@ -64,3 +67,30 @@ async def shop(app: Application, register: Callable[[], Awaitable[Caller]]) -> A
     yield Shop(app, caller)
     stop.set()
     await asyncio.wait_for(working, 30)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
+    with sandbox_server(tmp_path_factory.mktemp("vendors")) as running:
+        yield running
+
+
+@pytest.fixture
+async def market(settings: Settings, server: SandboxServer) -> AsyncIterator[Market]:
+    server.control("POST", "reset")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    at_sandbox = replace(
+        settings,
+        stripe_base_url=server.ready.stripe_url,
+        razorpay_base_url=server.ready.razorpay_url,
+        lease_s=60,
+    )
+    async with application(at_sandbox, name="test") as app:
+        caller = Caller(
+            actor=Actor("operator", "tests"), merchant_id="", mode="test", correlation_id="tests"
+        )
+        merchant = await register_merchant(app.ports, caller, name="Test shop")
+        caller = replace(caller, merchant_id=merchant.id, correlation_id=new_id("req"))
+        made = Market(Shop(app, caller), server)
+        await made.configure(secrets.token_hex(6))
+        yield made

@@ -28,6 +28,7 @@ class Market:
     shop: Shop
     server: SandboxServer
     now_s: float = 0
+    key: str = ""
 
     @property
     def app(self) -> Application:
@@ -35,6 +36,7 @@ class Market:
 
     async def configure(self, key: str) -> None:
         """Set both vendors' accounts, each named by the key."""
+        self.key = key
         stripe = {"secret_key": f"sk_test_{key}", "publishable_key": "pk_test_1"}
         razorpay = {"key_id": f"rzp_test_{key}", "key_secret": "secret"}
         for name, values in (("stripe", stripe), ("razorpay", razorpay)):

@@ -1,23 +1,12 @@
 """Whole lives of orders at Stripe and Razorpay, over HTTP to a sandbox with books of its own."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import pytest
-from msgspec.structs import replace
 
-from adapters.settings import Settings
-from adapters.wiring import application
-from commands.caller import Caller
-from commands.register_merchant import register_merchant
-from domain.ids import new_id
-from domain.metadata import Actor
 from domain.order.state import Order
 from tests.commands.market import Market
-from tests.sandbox_server import SandboxServer, sandbox_server
-from tests.shop import Shop
 
 BASE = 10_000
 UNREACHED = "processor_unavailable"
@@ -48,33 +37,6 @@ BAD_CARDS = {
     "pm_card_radarBlock": "fraudulent",
     "pm_card_nonsense": "invalid_token",
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    with sandbox_server(tmp_path_factory.mktemp("vendors")) as running:
-        yield running
-
-
-@pytest.fixture
-async def market(settings: Settings, server: SandboxServer) -> AsyncIterator[Market]:
-    server.control("POST", "reset")
-    settings.home.mkdir(parents=True, exist_ok=True)
-    at_sandbox = replace(
-        settings,
-        stripe_base_url=server.ready.stripe_url,
-        razorpay_base_url=server.ready.razorpay_url,
-        lease_s=60,
-    )
-    async with application(at_sandbox, name="test") as app:
-        caller = Caller(
-            actor=Actor("operator", "tests"), merchant_id="", mode="test", correlation_id="tests"
-        )
-        merchant = await register_merchant(app.ports, caller, name="Test shop")
-        caller = replace(caller, merchant_id=merchant.id, correlation_id=new_id("req"))
-        made = Market(Shop(app, caller), server)
-        await made.configure(secrets.token_hex(6))
-        yield made
 
 
 def code_of(order: Order) -> str | None:
