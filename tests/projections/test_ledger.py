@@ -55,6 +55,22 @@ async def test_the_rows_are_the_same_however_they_were_batched(db: Connection) -
         assert await table(db, f"{name}_v1") == await table(db, f"{name}_v3")
 
 
+async def test_an_account_is_its_last_entry_and_began_with_its_first(db: Connection) -> None:
+    await post(db, random_log(12, orders=30), constantly(50))
+    found = await db.execute(
+        "SELECT l.debits, l.credits, l.position, l.account_id, l.opened_at,"
+        " last.debits, last.credits, last.position, first.position * 16 + first.n,"
+        " first.occurred_at FROM ledger l"
+        " CROSS JOIN LATERAL (SELECT * FROM ledger_entries WHERE account_id = l.account_id"
+        " ORDER BY position DESC LIMIT 1) last"
+        " CROSS JOIN LATERAL (SELECT * FROM ledger_entries WHERE account_id = l.account_id"
+        " ORDER BY position LIMIT 1) first"
+    )
+    rows = await found.fetchall()
+    assert len(rows) > 20
+    assert [row[:5] for row in rows] == [row[5:] for row in rows]
+
+
 async def test_the_accounts_at_every_position_are_the_fold_up_to_it(db: Connection) -> None:
     log, fold = random_log(2, orders=25), Fold()
     await post(db, log, constantly(100))
