@@ -22,8 +22,8 @@ from adapters.watch import BusWatch
 from commands.ports import Ports
 
 POOL_MAX = 8
-RECONNECT_S = 1.0
-"""How long the pool tries by itself; after that whoever needs a connection makes it try."""
+POOL_TIMEOUT_S = 5.0
+"""How long one caller waits for a connection."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +60,11 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
         settings.database_url,
         min_size=1,
         max_size=POOL_MAX,
-        timeout=5,
+        timeout=POOL_TIMEOUT_S,
         max_lifetime=600,
-        # Else its pauses double, and we are away once more for as long as the server was.
-        reconnect_timeout=RECONNECT_S,
+        # It tries by itself as long as one caller waits; then the next caller makes it try. Else
+        # its pauses double, and we are away once more for as long as the server was.
+        reconnect_timeout=POOL_TIMEOUT_S,
         open=False,
         check=AsyncConnectionPool.check_connection,
         kwargs={"autocommit": True, "options": f"{OPTIONS} -c statement_timeout=15000"},
