@@ -97,10 +97,14 @@ async def position_at(connection: Connection, at: datetime) -> int:
 
     `recorded_at` never goes back, so the position is found by halving: one probe of the index on
     positions per doubling of the log, and the log needs no index of times.
+
+    Raises:
+        LookupError: events are missing, as never happens in a log that nobody tampered with.
     """
     cursor = await connection.execute(_POSITION_AT, {"at": at})
     row = await cursor.fetchone()
-    assert row is not None, "halving ends"
+    if row is None:
+        raise LookupError("events are missing from the log")
     return int(row[0])
 
 

@@ -166,7 +166,7 @@ async def audit_books(
 
     Raises:
         NotFound: the log ends before that position.
-        Rejected: `unreadable_event`, an event that this version cannot read.
+        Rejected: `unreadable_event`, an event that is missing or that this version cannot read.
     """
     async with await connect(database_url, "loop-books") as db:
         upto = await _position(db, as_of)
@@ -182,7 +182,10 @@ async def audit_books(
 
 async def _position(db: Connection, as_of: datetime | int | None) -> int:
     if isinstance(as_of, datetime):
-        return await position_at(db, as_of)
+        try:
+            return await position_at(db, as_of)
+        except LookupError as error:
+            raise Rejected("unreadable_event", str(error)) from None
     last = await head(db)
     if as_of is not None and as_of > last:
         raise NotFound("not_found", f"the log ends with event {last}")
@@ -208,8 +211,12 @@ async def _add(
         return
     async for page in pages(db, after, upto):
         for row in page:
+            if row.position != fold.events + 1:
+                raise Rejected("unreadable_event", f"event {fold.events + 1} is missing")
             fold.see(_decoded(row))
         progress(page[-1].position)
+    if fold.events != upto:
+        raise Rejected("unreadable_event", f"event {fold.events + 1} is missing")
 
 
 def _decoded(row: Row) -> Recorded:

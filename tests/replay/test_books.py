@@ -152,3 +152,20 @@ async def test_an_event_that_cannot_be_read_is_named(database_url: str, history:
     history.append_raw([("ord_0000", "order.teleported.v9", b"{}")])
     with pytest.raises(Rejected, match=f"event {len(log) + 1} cannot be read"):
         await audit_books(database_url)
+
+
+@pytest.mark.parametrize("gone", [1, 4, 7])
+async def test_an_event_that_is_missing_is_named(
+    database_url: str, history: History, gone: int
+) -> None:
+    stored(history, random_log(10, orders=3)[:9])
+    history.db.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+    history.db.execute("DELETE FROM events WHERE notification_id = %s", [gone])
+    with pytest.raises(Rejected, match=f"event {gone} is missing"):
+        await audit_books(database_url)
+    with pytest.raises(Rejected, match=f"event {gone} is missing"):
+        await audit_books(database_url, as_of=gone)
+    found = history.db.execute("SELECT max(recorded_at) FROM events").fetchone()
+    assert found is not None
+    with pytest.raises(Rejected, match="missing"):
+        await audit_books(database_url, as_of=found[0])
