@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-from typing import Final
+from collections import deque
+from typing import Final, TypeAlias
 
 import httpx
 import msgspec
@@ -21,7 +22,12 @@ RETRIES_S: Final = {
 }
 """Pauses between tries in virtual seconds: about three days, and about one."""
 NOTE_MAX: Final = 200
+READ_AHEAD: Final = 256
+PAUSE_MAX_S: Final = 60.0
+_TIMEOUT: Final = {"timeout": httpx.Timeout(TIMEOUT_S).as_dict()}
 OK: Final = range(200, 300)
+_Lane: TypeAlias = tuple[str, str]
+"""A payment and an endpoint."""
 
 
 class Courier:
@@ -30,9 +36,11 @@ class Courier:
     def __init__(self, box: Box) -> None:
         self._box = box
         self._wake = asyncio.Event()
-        self._under_way: dict[int, asyncio.Task[None]] = {}
-        self._lanes: set[tuple[str, str]] = set()
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._lanes: dict[_Lane, asyncio.Task[None]] = {}
+        self._queued: dict[int, _Lane] = {}
+        self._due: deque[Json] = deque()
+        # Without a client around it: no proxies, no redirects, and half the work.
+        self._transport = httpx.AsyncHTTPTransport()
         box.changed = self._wake.set
 
     async def run(self) -> None:
@@ -48,10 +56,11 @@ class Courier:
 
     async def close(self) -> None:
         """Break off what is under way; it is due again after the next start."""
-        for task in self._under_way.values():
+        tasks = list(self._lanes.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
-        await self._client.aclose()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._transport.aclose()
 
     async def flush(self, payments: tuple[str, ...]) -> None:
         """Wait until what is queued for these payments has been tried once."""
@@ -60,14 +69,12 @@ class Courier:
                 while rows := self._untried(payments):
                     for row in rows:
                         self._begin(row)
-                    await asyncio.wait(
-                        self._under_way.values(), return_when=asyncio.FIRST_COMPLETED
-                    )
+                    await asyncio.wait({self._lanes[_lane(row)] for row in rows})
 
     def _untried(self, payments: tuple[str, ...]) -> list[Json]:
         marks = ", ".join("?" * len(payments))
         rows = self._box.store.db.execute(
-            f"SELECT * FROM deliveries WHERE payment IN ({marks}) "  # noqa: S608 - only marks
+            f"SELECT n, payment, endpoint FROM deliveries WHERE payment IN ({marks}) "  # noqa: S608 - only marks
             "AND state = 'pending' AND tries = 0 ORDER BY due, n",
             payments,
         )
@@ -77,48 +84,75 @@ class Courier:
         """Start what is due; give how long nothing will be."""
         now = self._box.clock.now()
         db = self._box.store.db
-        rows = db.execute(
-            "SELECT * FROM deliveries WHERE state = 'pending' AND due <= ? ORDER BY due, n LIMIT ?",
-            (now, 2 * AT_ONCE_MAX),
-        ).fetchall()
-        for row in rows:
-            if len(self._under_way) < AT_ONCE_MAX:
-                self._begin(row)
+        if not self._due:
+            found = db.execute(
+                "SELECT n, payment, endpoint FROM deliveries "
+                "WHERE state = 'pending' AND due <= ? ORDER BY due, n LIMIT ?",
+                (now, READ_AHEAD),
+            )
+            self._due.extend(row for row in found if row["n"] not in self._queued)
+        while self._due and (len(self._lanes) < AT_ONCE_MAX or _lane(self._due[0]) in self._lanes):
+            self._begin(self._due.popleft())
         after = db.execute(
             "SELECT min(due) AS due FROM deliveries WHERE state = 'pending' AND due > ?", (now,)
-        ).fetchone()["due"]
-        soonest = min(self._box.next_due, now + 60 if after is None else after)
-        return max(0.01, min(60.0, soonest - now))
+        )
+        due: float | None = after.fetchone()["due"]
+        soonest = min(self._box.next_due, now + PAUSE_MAX_S if due is None else due)
+        return max(0.01, min(PAUSE_MAX_S, soonest - now))
 
     def _begin(self, row: Json) -> None:
-        lane = (row["payment"], row["endpoint"])
-        if row["n"] in self._under_way or lane in self._lanes:
-            return  # what one endpoint hears of one payment goes out one after the other
-        self._lanes.add(lane)
-        task = asyncio.get_running_loop().create_task(self._deliver(row))
-        self._under_way[row["n"]] = task
-        task.add_done_callback(lambda _: self._ended(row["n"], lane))
+        """Queue a delivery: what one endpoint hears of one payment goes out in order."""
+        if row["n"] in self._queued:
+            return
+        lane = _lane(row)
+        self._queued[row["n"]] = lane
+        if lane not in self._lanes:
+            task = asyncio.get_running_loop().create_task(self._run_lane(lane))
+            self._lanes[lane] = task
 
-    def _ended(self, number: int, lane: tuple[str, str]) -> None:
-        self._under_way.pop(number, None)
-        self._lanes.discard(lane)
-        self._wake.set()
+    async def _run_lane(self, lane: _Lane) -> None:
+        try:
+            while waiting := [number for number, its in self._queued.items() if its == lane]:
+                await self._deliver(waiting[0])
+                del self._queued[waiting[0]]
+        finally:
+            del self._lanes[lane]
+            self._wake.set()
 
-    async def _deliver(self, row: Json) -> None:
+    async def _deliver(self, number: int) -> None:
+        row = self._box.store.db.execute(
+            "SELECT * FROM deliveries WHERE n = ? AND state = 'pending'", (number,)
+        ).fetchone()
+        if row is None:
+            return  # dropped or held since it was read
         endpoint = self._endpoint(row["endpoint"])
         if endpoint is None or endpoint["status"] != "enabled":
             self._write(row, "failed", None, "the endpoint is gone or disabled")
             return
         headers = signed(self._box, endpoint, row)
         try:
-            reply = await self._client.post(endpoint["url"], content=row["body"], headers=headers)
-        except httpx.HTTPError as error:
+            status, note = await self._post(endpoint["url"], headers, row["body"])
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._retry(row, endpoint, None, f"{type(error).__name__}: {error}")
             return
-        if reply.status_code in OK:
-            self._write(row, "delivered", reply.status_code, reply.text[:NOTE_MAX])
+        if status in OK:
+            self._write(row, "delivered", status, note)
         else:
-            self._retry(row, endpoint, reply.status_code, reply.text[:NOTE_MAX])
+            self._retry(row, endpoint, status, note)
+
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
+        """Give the answer's status and the beginning of its body."""
+        request = httpx.Request("POST", url, headers=headers, content=body, extensions=_TIMEOUT)
+        reply = await self._transport.handle_async_request(request)
+        try:
+            said = b""
+            async for part in reply.aiter_bytes():
+                said += part
+                if len(said) > NOTE_MAX:
+                    break
+        finally:
+            await reply.aclose()
+        return reply.status_code, said[:NOTE_MAX].decode("utf-8", "replace")
 
     def _endpoint(self, endpoint_id: str) -> Json | None:
         kind = "stripe.endpoint" if endpoint_id.startswith("we_") else "razorpay.endpoint"
@@ -148,6 +182,10 @@ class Courier:
                 "UPDATE deliveries SET state = ?, due = ?, tries = tries + 1 WHERE n = ?",
                 (state, now + pause, row["n"]),
             )
+
+
+def _lane(row: Json) -> _Lane:
+    return row["payment"], row["endpoint"]
 
 
 def signed(box: Box, endpoint: Json, row: Json) -> dict[str, str]:
