@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import random
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -75,6 +76,7 @@ class RazorpayProcessor:
         self._read_s = read_s
         self._threads: ThreadPoolExecutor | None = None
         self._clients: Clients | None = None
+        self._loading = threading.Lock()
 
     async def aclose(self) -> None:
         """Let go of the threads; who is in a call finishes it."""
@@ -264,21 +266,24 @@ class RazorpayProcessor:
         return await self._once(credentials, call)
 
     async def _once(self, credentials: Credentials, call: "Call") -> Json | Problem:
-        from adapters.processors.razorpay_sdk import Clients  # noqa: PLC0415 - heavy
-
         key = (credentials.values.get("key_id", ""), credentials.values.get("key_secret", ""))
         if not all(key):
             return Problem(cause="no credentials", sent=False)
         if key[0].startswith("rzp_live_") and self._base_url != API_URL:
             return Problem(cause="a live key and a sandbox", sent=False)
-        if self._clients is None:
-            self._clients = Clients(self._base_url)
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="razorpay")
-        clients, read_s = self._clients, self._read_s
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: clients.send(key, call, read_s=read_s)
+            self._threads, self._in_thread, key, call
         )
+
+    def _in_thread(self, key: tuple[str, str], call: "Call") -> Json | Problem:
+        with self._loading:
+            if self._clients is None:
+                from adapters.processors.razorpay_sdk import Clients  # noqa: PLC0415 - heavy
+
+                self._clients = Clients(self._base_url)
+        return self._clients.send(key, call, read_s=self._read_s)
 
 
 def _order(call: AttemptCall) -> Json:

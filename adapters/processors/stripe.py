@@ -7,8 +7,10 @@ an idempotency key of ours; nothing is ever repeated by the SDK. What is not kno
 import asyncio
 import hashlib
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -285,6 +287,8 @@ class StripeProcessor:
 
     async def _send(self, credentials: Credentials, key: str | None, call: Call) -> Json | Problem:
         """Send once; again only what a limiter turned away before it did anything."""
+        if "stripe" not in sys.modules:
+            await asyncio.to_thread(import_module, "stripe")
         client = self._client(credentials)
         if isinstance(client, Problem):
             return client
