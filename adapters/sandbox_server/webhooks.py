@@ -39,8 +39,9 @@ class Courier:
         self._lanes: dict[_Lane, asyncio.Task[None]] = {}
         self._queued: dict[int, _Lane] = {}
         self._due: deque[Json] = deque()
-        # Without a client around it: no proxies, no redirects, and half the work.
-        self._transport = httpx.AsyncHTTPTransport()
+        # No client around them: no proxies, no redirects, half the work. Several, each for one
+        # request at a time: a pool looks at all its connections several times a request.
+        self._idle: list[httpx.AsyncHTTPTransport] = []
         box.changed = self._wake.set
 
     async def run(self) -> None:
@@ -60,7 +61,8 @@ class Courier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._transport.aclose()
+        for transport in self._idle:
+            await transport.aclose()
 
     async def flush(self, payments: tuple[str, ...]) -> None:
         """Wait until what is queued for these payments has been tried once."""
@@ -143,15 +145,19 @@ class Courier:
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
         """Give the answer's status and the beginning of its body."""
         request = httpx.Request("POST", url, headers=headers, content=body, extensions=_TIMEOUT)
-        reply = await self._transport.handle_async_request(request)
+        transport = self._idle.pop() if self._idle else httpx.AsyncHTTPTransport()
+        reply: httpx.Response | None = None
         try:
+            reply = await transport.handle_async_request(request)
             said = b""
             async for part in reply.aiter_bytes():
                 said += part
                 if len(said) > NOTE_MAX:
                     break
         finally:
-            await reply.aclose()
+            if reply is not None:
+                await reply.aclose()
+            self._idle.append(transport)
         return reply.status_code, said[:NOTE_MAX].decode("utf-8", "replace")
 
     def _endpoint(self, endpoint_id: str) -> Json | None:
