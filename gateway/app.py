@@ -16,6 +16,7 @@ from gateway.operation import Operation
 from gateway.routes import (
     audit,
     checkout,
+    customers,
     health,
     ledger,
     orders,
@@ -25,7 +26,9 @@ from gateway.routes import (
     schema,
 )
 
-GROUPS: Final = (orders, payments, refunds, ledger, audit, checkout, sandbox, health, schema)
+GROUPS: Final = (
+    orders, payments, refunds, ledger, audit, customers, checkout, sandbox, health, schema,
+)  # fmt: skip
 BODY_BYTES_MAX: Final = 256 * 1024
 
 

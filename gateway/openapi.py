@@ -219,11 +219,12 @@ def _path_parameter(name: str) -> Json:
 
 
 def _responses(operation: Operation, shapes: _Shapes, has_path_parameter: bool) -> Json:  # noqa: FBT001 - an inner detail
+    done = {operation.media: _content(operation.answer, operation.example, shapes)}
     responses: dict[int, Json] = {
         operation.status: _response(
             operation.status,
             "Done.",
-            {operation.media: _content(operation.answer, operation.example, shapes)},
+            {} if operation.status == HTTPStatus.NO_CONTENT else done,
             replayable="Idempotency-Key" in operation.headers,
         )
     }

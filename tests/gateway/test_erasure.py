@@ -38,6 +38,7 @@ TEXTS = [
     *[text for text in PLANTED.values() if isinstance(text, str)],
     "planted_key_7394", "planted value 7395", *REASONS, PAY_URL,
 ]  # fmt: skip
+EMAIL = {"customerEmail": "http@example.com"}
 CONTROL = "control-external-7401"
 
 
@@ -234,6 +235,24 @@ def test_a_later_order_of_the_customer_has_a_key_of_its_own(
     nothing = audit(service, *arguments)
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert "Nothing is kept of this customer" in nothing.stderr
+
+
+def test_an_admin_erases_over_http_and_nobody_else(
+    service: Service, merchant: Caller, erased: Played
+) -> None:
+    made = erased.post("/v1/orders", {"amount": 1, "customerId": "cus_http", **EMAIL})
+    stranger = service.key(service.merchant(), scopes=("account:admin",))[0]
+    admin = service.key(merchant, scopes=("account:admin",))[0]
+    assert erased.client.delete("/api/customers/cus_http").status_code == 403
+    with service.client(stranger) as http:
+        assert http.delete("/api/customers/cus_http").status_code == 404
+    read = erased.client.get(f"/v1/orders/{made['id']}").json()
+    assert read["customerEmail"] == EMAIL["customerEmail"]
+    with service.client(admin) as http:
+        gone = http.delete("/api/customers/cus_http")
+        assert (gone.status_code, gone.content) == (204, b"")
+        assert http.delete("/api/customers/cus_http").status_code == 404
+    assert erased.client.get(f"/v1/orders/{made['id']}").json()["customerEmail"] is None
 
 
 def test_a_customer_is_one_of_a_merchant_and_a_mode(
