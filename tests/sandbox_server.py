@@ -18,7 +18,7 @@ import requests
 import stripe
 from typing_extensions import override
 
-from adapters.embedded.process import end, open_log, pause, spawn
+from adapters.embedded.process import end, free_port, open_log, pause, spawn
 from adapters.sandbox_server.server import Options, Ready
 
 START_S = 30
@@ -51,8 +51,6 @@ class SandboxServer:
             assert time.monotonic() < deadline, self._log.read_text()
             pause()
         self.ready = msgspec.json.decode(self._said().encode(), type=Ready)
-        port = int(self.ready.url.rsplit(":", 1)[1])
-        self._options = msgspec.structs.replace(self._options, port=port)
 
     def _said(self) -> str:
         return self._log.read_text()
@@ -149,7 +147,7 @@ def sandbox_server(
 ) -> Iterator[SandboxServer]:
     """Run a sandbox; `folder` gets its log and, if it is `lasting`, its data."""
     data = str(folder / "data") if lasting else None
-    server = SandboxServer(folder, Options(data=data, port=0, **options))
+    server = SandboxServer(folder, Options(data=data, port=free_port(), **options))
     try:
         server.start()
         yield server
