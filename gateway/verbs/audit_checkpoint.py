@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.command(epilog="Example: loop audit checkpoint >> checkpoints.txt")
+@click.command(
+    epilog="Example: loop audit checkpoint >> checkpoints.txt",
+    short_help="The newest signed head of the log.",
+)
 @common.data_option
 @common.json_option
 def checkpoint(data: Path | None, *, as_json: bool) -> None:
@@ -44,7 +47,7 @@ async def _latest(db: "Connection", master: "MasterKeys") -> "LatestCheckpointVi
     return latest_view(signed, keys)
 
 
-@click.command(epilog="Example: loop audit key --rotate")
+@click.command(epilog="Example: loop audit key --rotate", short_help="Who signs checkpoints.")
 @common.data_option
 @click.option("--rotate", is_flag=True, help="Make a new one; the old ones still verify.")
 @common.json_option

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from domain.metadata import Mode
 
 
-@click.command(epilog="Example: loop audit erase cus_1042 --merchant mer_01… --mode live --yes")
+@click.command(
+    epilog="Example: loop audit erase cus_1042 --merchant mer_01… --mode live --yes",
+    short_help="Erase what is known of a customer.",
+)
 @click.argument("customer_id", metavar="CUSTOMER")
 @common.data_option
 @click.option("--merchant", required=True, metavar="ID", help="Whose customer it is.")

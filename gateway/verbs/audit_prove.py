@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from gateway.audit_views import OrderProofView
 
 
-@click.command(epilog="Example: loop audit prove ord_01jd3v8x2sfy3t6q9m4n7p0r5w")
+@click.command(
+    epilog="Example: loop audit prove ord_01jd3v8x2sfy3t6q9m4n7p0r5w",
+    short_help="That an order's events are in the signed log.",
+)
 @click.argument("order_id", metavar="ORDER")
 @common.data_option
 @common.json_option
@@ -37,7 +40,10 @@ def prove(order_id: str, data: Path | None, *, as_json: bool) -> None:
     raise SystemExit(1 if wrong else 3 if pending else 0)
 
 
-@click.command(epilog="Example: loop audit export ord_01jd3v8x2sfy3t6q9m4n7p0r5w -o order.json")
+@click.command(
+    epilog="Example: loop audit export ord_01jd3v8x2sfy3t6q9m4n7p0r5w -o order.json",
+    short_help="The same as a file for an auditor.",
+)
 @click.argument("order_id", metavar="ORDER")
 @common.data_option
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",

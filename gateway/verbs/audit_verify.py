@@ -30,7 +30,10 @@ class NotCheckedError(click.ClickException):
     exit_code = 4
 
 
-@click.command(epilog="Example: loop audit verify --witness /mnt/auditor/checkpoints.txt")
+@click.command(
+    epilog="Example: loop audit verify --witness /mnt/auditor/checkpoints.txt",
+    short_help="Name what was altered, and where.",
+)
 @common.data_option
 @witness_option
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="Trust these, not our own.")
