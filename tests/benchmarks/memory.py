@@ -35,12 +35,12 @@ def family(pid: int) -> list[int]:
 
 
 def family_cpu_s(pids: Iterable[int]) -> float:
-    """Return the CPU time of processes and their living descendants, in seconds."""
+    """Return the CPU time of processes and their descendants, also ended ones, in seconds."""
     total = 0.0
     for member in {member for pid in pids for member in family(pid)}:
         with contextlib.suppress(psutil.NoSuchProcess):
             times = psutil.Process(member).cpu_times()
-            total += times.user + times.system
+            total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
