@@ -197,7 +197,9 @@ class _Audit:
 
     async def report(self) -> Report:
         """Return what all of it comes to."""
-        agrees = max(self._kept.agrees, self._told.agrees)
+        agrees = self._told.agrees
+        if not self._told.differs:  # or else our own signatures are worth nothing
+            agrees = max(agrees, self._kept.agrees)
         found = [*self._findings, *await self._compared_rows(agrees)]
         found += self._rewritten(found)
         found += self._damaged(agrees)
@@ -233,7 +235,7 @@ class _Audit:
         """Say where rows and tree are of one mind, but the signed heads are of another."""
         for side, whose in ((self._told, "the witness's"), (self._kept, "the kept")):
             for good, bad in side.differs:
-                if any(finding.position <= bad for finding in found):
+                if any(f.position <= bad for f in found if f.kind not in {"tree", "checkpoint"}):
                     continue
                 detail = (
                     f"up to event {good} the log is what was signed; up to event {bad} it is not"

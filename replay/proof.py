@@ -59,7 +59,7 @@ async def prove(
     Args:
         db: where log, tree and checkpoints are.
         order_id: whose events.
-        others: checkpoints of this log, to which the growth is proven as far as the tree goes.
+        others: checkpoints; growth is proven to the largest of this log that the tree holds.
 
     Raises:
         LookupError: the tree is just being replaced by another generation of its tables.
@@ -70,10 +70,8 @@ async def prove(
     size = checkpoint.size
     tree_size = await audit_tree.size(db)
     rows = await stored_rows(db, order_id)
-    sizes = sorted(
-        {c.size for c in others if c.origin == checkpoint.origin and 0 < c.size <= tree_size}
-        - {size}
-    )
+    known = [c.size for c in others if c.origin == checkpoint.origin and 0 < c.size <= tree_size]
+    sizes = [n for n in known if n == max(known) and n != size][:1]
 
     def paths(nodes: Nodes) -> tuple[list[list[bytes] | None], list[list[bytes]]]:
         inside = [

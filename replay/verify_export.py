@@ -111,18 +111,19 @@ def parse_key(text: str) -> tuple[str, bytes, bytes]:
     return name, named, raw[1:]
 
 
-def head_of(note: str, keys: list[tuple[str, bytes, bytes]]) -> tuple[Head, bool]:
-    """Return what a note says, and whether one of the keys signed it."""
+def head_of(note: str) -> Head:
+    """Return what a note says, whoever signed it."""
+    origin, size, root = note.split("\n")[:3]
+    return Head(origin, int(size), base64.b64decode(root, validate=True))
+
+
+def signed_by(note: str, keys: list[tuple[str, bytes, bytes]]) -> bool:
+    """Tell whether one of the keys, by the name of the log, signed a note."""
     text, _, signatures = note.rpartition("\n\n")
-    text += "\n"
-    origin, size, root = text.split("\n")[:3]
-    signed = any(
-        is_signed(text, line, key)
-        for line in signatures.splitlines()
-        for key in keys
-        if key[0] == origin
-    )
-    return Head(origin, int(size), base64.b64decode(root, validate=True)), signed
+    origin = note.split("\n", 1)[0]
+    lines = signatures.splitlines()
+    named = [key for key in keys if key[0] == origin]
+    return any(is_signed(text + "\n", line, key) for line in lines for key in named)
 
 
 def is_signed(text: str, line: str, key: tuple[str, bytes, bytes]) -> bool:
@@ -198,13 +199,13 @@ def check_witness(
     proofs = {entry["size"]: entry["proof"] for entry in export.get("consistency", [])}
     agreed = None
     for note in notes_of(path):
-        told, signed = head_of(note, keys)
+        told = head_of(note)
         if told.origin != head.origin or not (told.size == head.size or told.size in proofs):
             continue
         old, new = sorted((head, told), key=lambda h: h.size)
         if not is_grown(old, new, [bytes.fromhex(part) for part in proofs.get(told.size, [])]):
             raise Tampered(f"the witness has another history of {told.size} events")
-        if signed:
+        if signed_by(note, keys):
             agreed = max(agreed or 0, told.size)
     return agreed
 
@@ -215,8 +216,8 @@ def check_checkpoint(export: dict[str, Any], keys: list[tuple[str, bytes, bytes]
     Raises:
         Tampered: it is not signed, or not what its note says.
     """
-    head, signed = head_of(export["checkpoint"]["note"], keys)
-    if not signed:
+    head = head_of(export["checkpoint"]["note"])
+    if not signed_by(export["checkpoint"]["note"], keys):
         raise Tampered(f"no key of {head.origin} signed the checkpoint of {head.size} events")
     said = export["checkpoint"]
     if (said["origin"], said["size"], said["rootHash"]) != (*head[:2], head.root.hex()):

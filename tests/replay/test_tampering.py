@@ -255,6 +255,16 @@ def test_12_rewritten_from_the_middle_with_the_stolen_key(url: str, db: Db, witn
     assert found(url, "--witness", witness) == [("rewritten", 29, 42)]
 
 
+def test_an_edit_that_was_signed_but_not_put_into_the_tree(url: str, db: Db, witness: Path) -> None:
+    rewrite(url, db, 17)
+    resign(url, db, stolen(url))
+    edit(db, 17, b'"minor":9000', b'"minor":1000')
+    regrow(url, db)
+    edit(db, 17, b'"minor":1000', b'"minor":9000')
+    assert found(url) == [("tree", 17, 17)]
+    assert found(url, "--witness", witness) == [("altered", 17, 17)]
+
+
 def test_rewritten_but_for_the_signatures(url: str, db: Db) -> None:
     rewrite(url, db, 17)
     assert found(url) == [("rewritten", 15, 28)]
