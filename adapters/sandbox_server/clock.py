@@ -44,5 +44,7 @@ class Clock:
         until = self.now() + seconds
         while (left := until - self.now()) > 0:
             moved = self._moved
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that meets the move.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), left)
+                async with asyncio.timeout(left):
+                    await moved.wait()

@@ -50,10 +50,10 @@ class Courier:
             self._wake.clear()
             self._box.run_due()
             pause = self._start()
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                continue
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that meets the wake.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     async def close(self) -> None:
         """Break off what is under way; it is due again after the next start."""
