@@ -21,6 +21,7 @@ from adapters.log import Connection, connect
 from adapters.nats import Bus
 from adapters.notes import NoteError, Signer, Verifier, open_note, split_notes
 from adapters.projector import Projector
+from adapters.settings import SettingError, load_settings
 from adapters.vault import MasterKeys
 from adapters.witness import WitnessError, read_notes
 from domain.checkpoint import Checkpoint
@@ -223,6 +224,18 @@ async def test_a_file_gets_every_checkpoint_once_however_often_it_is_told(
         await tell(db, str(tmp_path))
     with pytest.raises(WitnessError):
         read_notes(str(tmp_path / "nothing"))
+
+
+def test_a_witness_is_a_file_or_a_web_address(tmp_path: Path) -> None:
+    given = {
+        "LOOP_DATABASE_URL": "postgresql://x",
+        "LOOP_NATS_URL": "nats://x",
+        "LOOP_MASTER_KEYS": f"k1:{'5a' * 32}",
+    }
+    for where in ("", "notes.txt", str(tmp_path), "https://witness.example/notes"):
+        assert load_settings(given | {"LOOP_WITNESS": where}).witness == where
+    with pytest.raises(SettingError, match="LOOP_WITNESS"):
+        load_settings(given | {"LOOP_WITNESS": "ftp://witness.example"})
 
 
 async def test_the_role_signs_publishes_and_tells_a_witness_that_was_away(
