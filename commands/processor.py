@@ -147,6 +147,9 @@ class Challenged(Value, frozen=True, kw_only=True):
     publishable_key: str | None = None
     key_id: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Challenged({self.kind}, ***)"
+
 
 class Pending(Value, frozen=True, kw_only=True):
     """The processor is still at it."""
@@ -203,6 +206,16 @@ class ObservedRefund(Value, frozen=True, kw_only=True):
     code: str | None = None
 
 
+class ObservedDispute(Value, frozen=True, kw_only=True):
+    """A dispute as the processor has it. `withdrawn_minor`: taken and not given back."""
+
+    processor_id: str
+    amount_minor: int
+    withdrawn_minor: int
+    reason: str
+    outcome: Literal["open", "won", "lost", "withdrawn"] = "open"
+
+
 class ObservedPayment(Value, frozen=True, kw_only=True):
     """One more payment that a customer made on a reference; each holds or held money."""
 
@@ -241,6 +254,7 @@ class Observed(Value, frozen=True, kw_only=True):
     refunds: tuple[ObservedRefund, ...] = ()
     decline: Declined | None = None
     challenge: Challenged | None = None
+    disputes: tuple[ObservedDispute, ...] = ()
     others: tuple[ObservedPayment, ...] = ()
 
     def about(self, payment_id: str | None) -> "Observed":

@@ -54,6 +54,9 @@ class OpenChallenge(msgspec.Struct, frozen=True, kw_only=True):
     publishable_key: str | None = None
     key_id: str | None = None
 
+    def __repr__(self) -> str:
+        return f"OpenChallenge({self.kind}, ***)"
+
 
 class ChallengeSecret(msgspec.Struct, frozen=True, kw_only=True):
     """What the vault keeps of an open challenge."""
@@ -62,6 +65,9 @@ class ChallengeSecret(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str | None = None
     publishable_key: str | None = None
     key_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "ChallengeSecret(***)"
 
 
 CHALLENGE_FIELD = "challenge"

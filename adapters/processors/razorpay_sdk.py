@@ -81,7 +81,9 @@ class Clients(threading.local):
 
 def _problem(answer: requests.Response | None, error: Exception) -> Problem:
     if answer is None:
-        return Problem(cause=f"no answer: {error}", sent=not _unsent(error.__cause__))
+        known = isinstance(error, UndeliveredError)
+        cause = str(error) if known else type(error).__name__
+        return Problem(cause=f"no answer: {cause}", sent=not _unsent(error.__cause__))
     status = answer.status_code
     body = _body(answer)
     told = body.get("error") if isinstance(body, dict) else None

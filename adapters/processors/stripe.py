@@ -235,19 +235,20 @@ class StripeProcessor:
         if isinstance(pi, Problem):
             missing = pi.status == 404 and pi.code == "resource_missing"  # noqa: PLR2004 - HTTP
             return Absent() if missing else Unknown(cause=pi.cause)
-        refunds: Any = {"data": []}
+        only: Any = {"payment_intent": reference, "limit": 100}
+        refunds: list[Json] | Problem = []
         if pi.get("amount_received"):
-            params: Any = {"payment_intent": reference, "limit": 100}
-            refunds = await self._send(
-                credentials,
-                None,
-                lambda client, options: client.v1.refunds.list_async(params, options),
+            refunds = await self._listed(
+                credentials, lambda client, options: client.v1.refunds.list_async(only, options)
             )
-            if isinstance(refunds, Problem):
-                return Unknown(cause=refunds.cause)
-            if refunds.get("has_more"):
-                return Unknown(cause="more than 100 refunds")
-        return _read(answers.observed, pi, refunds["data"], _public_key(credentials))
+        disputes: list[Json] | Problem = []
+        if (pi.get("latest_charge") or {}).get("disputed"):
+            disputes = await self._listed(
+                credentials, lambda client, options: client.v1.disputes.list_async(only, options)
+            )
+        if isinstance(refunds, Problem) or isinstance(disputes, Problem):
+            return Unknown(cause="the refunds or disputes cannot be listed")
+        return _read(answers.observed, pi, refunds, _public_key(credentials), disputes)
 
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
@@ -258,6 +259,15 @@ class StripeProcessor:
             return hints(msgspec.json.decode(raw))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused
             raise ValueError(f"the webhook does not verify: {type(error).__name__}") from None
+
+    async def _listed(self, credentials: Credentials, call: Call) -> list[Json] | Problem:
+        """Return a list of Stripe's, whole or not at all."""
+        found = await self._send(credentials, None, call)
+        if isinstance(found, Problem):
+            return found
+        items = found.get("data")
+        whole = isinstance(items, list) and not found.get("has_more")
+        return items if whole else Problem(cause="no whole list")
 
     async def _current(self, reference: str, credentials: Credentials) -> Outcome:
         pi = await self._get(reference, credentials)

@@ -14,6 +14,7 @@ from commands.processor import (
     NotSent,
     Observed,
     ObservedCapture,
+    ObservedDispute,
     ObservedRefund,
     Outcome,
     PaymentStatus,
@@ -253,7 +254,12 @@ def refunded(refund: Json, payment_id: str) -> Outcome:
             return Unknown(cause=f"the refund's status is {status}")
 
 
-def observed(pi: Json, refunds: Sequence[Json], publishable_key: str | None) -> Observed | Unknown:
+def observed(
+    pi: Json,
+    refunds: Sequence[Json],
+    publishable_key: str | None,
+    disputes: Sequence[Json] = (),
+) -> Observed | Unknown:
     """Return what Stripe has for a PaymentIntent, charge and balance transaction expanded.
 
     Raises:
@@ -279,6 +285,7 @@ def observed(pi: Json, refunds: Sequence[Json], publishable_key: str | None) -> 
         refunds=tuple(_refund(refund) for refund in reversed(refunds)),
         decline=decline(pi["last_payment_error"]) if pi.get("last_payment_error") else None,
         challenge=challenge(pi, publishable_key) if status == "challenged" else None,
+        disputes=tuple(_dispute(dispute) for dispute in reversed(disputes)),
     )
 
 
@@ -330,6 +337,26 @@ def _refund(refund: Json) -> ObservedRefund:
         at=_utc(refund["created"]),
         refund_id=(refund.get("metadata") or {}).get("refund_id"),
         code=refund.get("failure_reason"),
+    )
+
+
+def _dispute(dispute: Json) -> ObservedDispute:
+    """Return a dispute. Its movements are in the settlement's currency: only their signs count."""
+    outcomes: dict[str, Literal["won", "lost", "withdrawn"]] = {
+        "won": "won",
+        "lost": "lost",
+        "warning_closed": "withdrawn",
+        "prevented": "withdrawn",
+    }
+    amount = from_stripe(dispute["amount"], dispute["currency"]).minor
+    moved = [movement["amount"] for movement in dispute.get("balance_transactions") or ()]
+    taken = sum(-1 if minor > 0 else 1 for minor in moved if minor)
+    return ObservedDispute(
+        processor_id=dispute["id"],
+        amount_minor=amount,
+        withdrawn_minor=amount if taken > 0 else 0,
+        reason=dispute.get("reason") or "general",
+        outcome=outcomes.get(dispute["status"], "open"),
     )
 
 

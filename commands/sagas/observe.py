@@ -23,6 +23,7 @@ def facts(
         *_of_payment(attempt, seen, failover, deadline),
         *_of_captures(attempt, seen, seen.payment_id or seen.reference),
         *_of_refunds(order, attempt, seen),
+        *_of_disputes(attempt, seen),
         *_of_ends(attempt, seen, failover),
         *_of_others(order, attempt, seen),
     ]
@@ -110,6 +111,19 @@ def _of_refunds(
         )
         if refund.status == "failed" and ours is not None and order.refund(ours) is not None:
             yield c.RecordRefundFailed(refund_id=ours, code=refund.code or "refund_failed")
+
+
+def _of_disputes(attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
+    for dispute in seen.disputes:
+        yield c.RecordDispute(
+            dispute_id=new_id("dsp"),
+            attempt_id=attempt.id,
+            processor_id=dispute.processor_id,
+            amount_minor=dispute.amount_minor,
+            withdrawn_minor=dispute.withdrawn_minor,
+            reason=dispute.reason,
+            outcome=dispute.outcome,
+        )
 
 
 def _of_ends(attempt: Attempt, seen: Observed, failover: Failover) -> Iterator[c.OrderCommand]:

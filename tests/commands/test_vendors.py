@@ -269,3 +269,23 @@ async def test_r9_r19_a_cancelled_hold_stays_in_our_books_until_razorpay_gives_i
     held = order.attempts[0].held
     assert held is None or held.minor == 0
     assert market.book(order)["held"] == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "card", "status", "withdrawn"),
+    [
+        (BASE + 8003, "pm_card_visa", "lost", BASE + 8003),
+        (BASE + 8004, "pm_card_visa", "won", 0),
+        (BASE, "pm_card_createDispute", "open", BASE),
+        (BASE, "pm_card_createDisputeInquiry", "open", 0),
+    ],
+)
+async def test_a_dispute_is_recorded_as_stripe_shows_it(
+    market: Market, amount: int, card: str, status: str, withdrawn: int
+) -> None:
+    (order,) = await market.settle([await market.order(card, amount)])
+    for wait in (5, 120, 0):
+        market.later(timedelta(seconds=wait))
+        order = await market.look_at(order)
+    assert [(d.status, d.withdrawn.minor) for d in order.disputes] == [(status, withdrawn)]
+    assert market.book(order)["disputed"] == withdrawn
