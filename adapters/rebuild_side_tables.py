@@ -4,11 +4,9 @@ Derived are the due rows of every order and its claim on its external id. Claims
 and all else that stands beside the log (keys, data keys, secrets) cannot be derived.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from operator import itemgetter
 from typing import Any, Final, Literal
 
 import msgspec
@@ -185,11 +183,11 @@ async def _grouped(
     async with connection.cursor(name) as cursor:
         await cursor.execute(statement.encode())
         while page := await cursor.fetchmany(_PAGE):
-            for key, rows in itertools.groupby(page, itemgetter(0)):
-                if group and group[0][0] != key:
+            for row in page:
+                if group and group[0][0] != row[0]:
                     yield group[0][0], group
                     group = []
-                group.extend(rows)
+                group.append(row)
     if group:
         yield group[0][0], group
 
