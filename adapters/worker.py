@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
 from adapters.checkpoints import Checkpoints
 from adapters.housekeeping import expire_idempotency
@@ -55,7 +54,7 @@ async def _housekeeping(app: Application, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             deleted = await expire_idempotency(app.pool)
-        except (psycopg.Error, PoolTimeout) as error:
+        except psycopg.Error as error:
             log.warning("housekeeping_postponed", error=type(error).__name__)
         else:
             log.info("idempotency_expired", deleted=deleted)

@@ -74,14 +74,22 @@ def readable() -> Any:
 
     try:
         yield
-    except* (LoopError, DurabilityError, MigrationError, OSError) as group:
-        raise click.ClickException(str(_first(group))) from None
-    except* psycopg.errors.UndefinedTable:
-        message = "the database has no tables of Loop yet: run `loop migrate`"
+    except Exception as error:
+        # Not `except*`: before Python 3.11.4 what is raised inside it comes out in a group.
+        cause = _first(error)
+        match cause:
+            case click.ClickException():
+                raise cause from None
+            case LoopError() | DurabilityError() | MigrationError() | OSError():
+                message = str(cause)
+            case psycopg.errors.UndefinedTable():
+                message = "the database has no tables of Loop yet: run `loop migrate`"
+            case psycopg.OperationalError():
+                detail = str(cause).partition("\n")[0]
+                message = f"the database cannot be reached: {detail}"
+            case _:
+                raise
         raise click.ClickException(message) from None
-    except* psycopg.OperationalError as group:
-        detail = str(_first(group)).partition("\n")[0]
-        raise click.ClickException(f"the database cannot be reached: {detail}") from None
 
 
 def _first(error: BaseException) -> BaseException:
