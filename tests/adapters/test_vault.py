@@ -19,7 +19,7 @@ from domain.ids import new_id
 from domain.metadata import Sealed
 from tests.appends import MERCHANT, append_of, metadata, opened
 
-OLD, NEW = secrets.token_hex(32), secrets.token_hex(32)
+OLD, NEW = "5ca1ab1e" * 8, secrets.token_hex(32)
 OTHER = new_id("mer")
 
 
