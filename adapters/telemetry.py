@@ -17,12 +17,13 @@ _CHATTY: Final = ("httpx", "httpcore", "nats", "asyncio", "uvicorn")
 """Libraries whose own news below a warning is nobody's concern."""
 
 
-def configure_logging(level: str, service: str) -> None:
+def configure_logging(level: str, service: str, *, lasting: bool = True) -> None:
     """Send every log line, structlog's and the standard library's, to stderr as one JSON object.
 
     Args:
         level: debug, info, warning or error; what is below is dropped.
         service: stands in every line.
+        lasting: this is how the process logs to its end, so loggers may keep it.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -38,7 +39,7 @@ def configure_logging(level: str, service: str) -> None:
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=lasting,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

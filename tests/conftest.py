@@ -1,12 +1,14 @@
 """Real servers for every test: one PostgreSQL and one NATS a session, one database a test."""
 
 import itertools
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
@@ -39,6 +41,17 @@ def database_template(postgres: EmbeddedPostgres) -> str:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
     migrate(at_database(postgres.url, TEMPLATE))
     return TEMPLATE
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what a verb that ran in this process set up for its own log lines."""
+    configured, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**configured)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 _numbers = itertools.count(1)

@@ -58,7 +58,7 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
 
     from adapters.telemetry import configure_logging  # noqa: PLC0415 - heavy
 
-    configure_logging("warning", "loop")
+    configure_logging("warning", "loop", lasting=False)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, readable():
         return runner.run(work)
 

@@ -130,11 +130,20 @@ def test_readers_never_see_a_hole_while_writers_write_roll_back_and_are_killed(
             writers.start()
         seen = follow_for(db, 1.0, seen)
         writers.kill_all()
+        _await_backends_gone(db)  # what a dead writer had sent may still be committed
         while (more := follow(db, seen)) != seen:
             seen = more
         assert check_log(db, writers.said()) > 100
         last = db.execute("SELECT max(notification_id) FROM events").fetchone()
         assert last == (seen,)
+
+
+def _await_backends_gone(db: psycopg.Connection) -> None:
+    deadline = time.monotonic() + 20
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'loop-append'"
+    while db.execute(query).fetchone() != (0,):
+        assert time.monotonic() < deadline, "a dead writer's backend ends"
+        time.sleep(0.02)
 
 
 @pytest.mark.timeout(120)
