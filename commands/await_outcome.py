@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from commands.caller import Caller
+from msgspec.structs import replace
+
+from commands.caller import Caller, Done
 from commands.execute import load_order
 from commands.ports import Ports
+from domain.errors import Conflict
 from domain.order.state import Order
 
 POLL_S: Final = 0.5
@@ -19,6 +22,17 @@ def is_settled(order: Order) -> bool:
         return True
     closing = order.cancel_requested or order.pending_capture is not None
     return order.status != "processing" and not closing
+
+
+def answered(done: Done, order: Order) -> Done:
+    """Return the answer of a verb that has waited.
+
+    Raises:
+        Conflict: `idempotency_in_progress`, an equal request is still being worked on.
+    """
+    if done.replayed and not is_settled(order):
+        raise Conflict("idempotency_in_progress", "The first request is still being answered.")
+    return replace(done, order=order)
 
 
 async def await_outcome(

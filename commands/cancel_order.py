@@ -1,8 +1,6 @@
 """The verb: cancel an order before money is taken."""
 
-from msgspec.structs import replace
-
-from commands.await_outcome import await_outcome
+from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, load_order, once, under_key
 from commands.ports import Ports
@@ -26,7 +24,7 @@ async def cancel_order(
     Raises:
         NotFound: no such order.
         Rejected: `invalid_status`, `order_quarantined`, `idempotency_key_reused`.
-        Conflict: `concurrent_change`.
+        Conflict: `concurrent_change`, `idempotency_in_progress`.
     """
     caller = under_key(caller, idempotency)
 
@@ -56,4 +54,4 @@ async def cancel_order(
     with ports.watch.order(order_id) as changed:
         done = await once(ports, caller, idempotency, attempt, as_of_now=True)
         order = await await_outcome(ports, caller, done.order, changed, wait_s=wait_s)
-    return replace(done, order=order)
+    return answered(done, order)

@@ -1,8 +1,6 @@
 """The verb: capture held money, all of it or a part."""
 
-from msgspec.structs import replace
-
-from commands.await_outcome import await_outcome
+from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, load_order, once, under_key
 from commands.ports import Ports
@@ -30,7 +28,7 @@ async def capture_order(
         NotFound: no such order.
         Rejected: `invalid_status`, `order_quarantined`, `capture_exceeds_authorization`,
             `partial_capture_unsupported`, `idempotency_key_reused`.
-        Conflict: `concurrent_change`.
+        Conflict: `concurrent_change`, `idempotency_in_progress`.
     """
     caller = under_key(caller, idempotency)
 
@@ -51,7 +49,7 @@ async def capture_order(
     with ports.watch.order(order_id) as changed:
         done = await once(ports, caller, idempotency, attempt, as_of_now=True)
         order = await await_outcome(ports, caller, done.order, changed, wait_s=WAIT_S)
-    return replace(done, order=order)
+    return answered(done, order)
 
 
 def _command(

@@ -1,9 +1,8 @@
 """The verb: pay an order. Routing decides, the intent is committed, the workers do the rest."""
 
 import msgspec
-from msgspec.structs import replace
 
-from commands.await_outcome import await_outcome
+from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, not_found, once, owned, under_key
 from commands.ports import DataKeyRow, Ports
@@ -43,7 +42,7 @@ async def pay_order(
     Raises:
         NotFound: no such order.
         Rejected: `invalid_status`, `order_quarantined`, `no_processor`, `idempotency_key_reused`.
-        Conflict: `concurrent_change`.
+        Conflict: `concurrent_change`, `idempotency_in_progress`.
     """
     if not is_id(order_id, "ord"):
         raise not_found()
@@ -55,7 +54,7 @@ async def pay_order(
     with ports.watch.order(order_id) as changed:
         done = await once(ports, caller, idempotency, attempt, as_of_now=True)
         order = await await_outcome(ports, caller, done.order, changed, wait_s=wait_s)
-    return replace(done, order=order)
+    return answered(done, order)
 
 
 async def _pay(

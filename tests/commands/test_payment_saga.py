@@ -2,7 +2,10 @@
 
 import pytest
 
-from domain.errors import Rejected
+from commands.caller import Idempotency
+from commands.create_order import NewOrder, create_order
+from commands.pay_order import PayOrder, pay_order
+from domain.errors import Conflict, Rejected
 from domain.order.state import Order
 from tests.shop import Shop
 
@@ -197,3 +200,20 @@ async def test_only_what_is_configured_and_known_takes_an_order(shop: Shop) -> N
         {"processor": "stripe", "reason": "not configured"},
         {"processor": "razorpay", "reason": "not configured"},
     ]
+
+
+async def test_a_repetition_of_a_pay_that_is_still_under_way_is_told_so(shop: Shop) -> None:
+    ports, caller = shop.app.ports, shop.caller
+    order = (
+        await create_order(ports, caller, NewOrder(amount_minor=1000, currency="USD"), None)
+    ).order
+    key = Idempotency(key="k", scope="tests", fingerprint=b"same")
+    request = PayOrder(token="sbx_hang_after")
+    first = await pay_order(ports, caller, order.id, request, key, wait_s=0)
+    assert first.order.status == "processing"
+    with pytest.raises(Conflict) as told:
+        await pay_order(ports, caller, order.id, request, key, wait_s=0)
+    assert told.value.code == "idempotency_in_progress"
+    again = await pay_order(ports, caller, order.id, request, key, wait_s=20)
+    assert (again.order.status, again.replayed) == ("captured", True)
+    assert shop.book(order.id).captured == 1000
