@@ -1,0 +1,1 @@
+-- Circuit breakers: one row per processor account.

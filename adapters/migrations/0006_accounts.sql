@@ -1,0 +1,1 @@
+-- Accounts of people: log-ins, refresh tokens, limits.

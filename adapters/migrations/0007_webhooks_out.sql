@@ -1,0 +1,1 @@
+-- Webhooks to merchants: what the dispatcher keeps beside the log.

@@ -1,0 +1,1 @@
+-- Rebuilds of read models, as far as they have come.

@@ -1,0 +1,1 @@
+-- Reports of the processors: what was imported.
