@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge
 from adapters import log as events
 from adapters.log import Connection, Row
 from adapters.read_models import blames_events, decoded, describe, park
-from projections.base import Projection
+from projections.base import PerStream, Projection
 
 stopped = Gauge("projection_stopped", "Whether an event cannot be applied", ["projection"])
 parked_total = Counter("projection_parked_total", "Streams that were parked", ["projection"])
@@ -95,7 +95,7 @@ class Applier:
             Stopped: already the first row cannot be applied, and nothing can be parked.
         """
         parked = await self._lock(rows, source)
-        if not self._projection.per_stream:
+        if not isinstance(self._projection, PerStream):
             return await self._apply_upto(rows)
         streams: dict[str, list[Row]] = {}
         for row in self._mine(rows):
@@ -103,14 +103,14 @@ class Applier:
                 streams.setdefault(row.stream_id, []).append(row)
         for stream in streams.values():
             if not await self._tried(stream):
-                await self._apply_stream(stream)
+                await self._apply_stream(self._projection, stream)
         return await self._move(rows[-1].position)
 
-    async def _apply_stream(self, rows: Sequence[Row]) -> None:
+    async def _apply_stream(self, projection: PerStream, rows: Sequence[Row]) -> None:
         """Apply rows of one stream, one by one, up to the one that is to blame; park it there."""
         for row in rows:
             if (error := await self._try([row])) is not None:
-                await self._park(row, error)
+                await self._park(projection, row, error)
                 return
 
     async def _apply_upto(self, rows: Sequence[Row]) -> int:
@@ -136,19 +136,18 @@ class Applier:
             return error
         return None
 
-    async def _park(self, row: Row, error: Exception) -> None:
+    async def _park(self, projection: PerStream, row: Row, error: Exception) -> None:
         cause = describe(error)
         await park(
             self._db,
-            self._projection,
+            projection,
             self._n,
             stream_id=row.stream_id,
             position=row.position,
             error=cause,
         )
         parked_total.labels(projection=self._projection.name).inc()
-        name = self._projection.name
-        log.error("stream_parked", projection=name, position=row.position, cause=cause)
+        log.error("stream_parked", projection=projection.name, position=row.position, cause=cause)
 
     def _mine(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows of the streams that the projection reads."""

@@ -13,7 +13,7 @@ from adapters.codec import decode_row
 from adapters.log import Connection, Row, connect
 from domain.events import Recorded
 from projections import PROJECTIONS
-from projections.base import ENGINE_TABLES, Projection
+from projections.base import PerStream, Projection
 
 ERROR_MAX: Final = 300
 
@@ -63,9 +63,6 @@ async def install(
     async with await connect(database_url, "loop-install") as db, db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('loop.projections', 0))")
         await db.execute("SET LOCAL client_min_messages = warning")
-        cursor = await db.execute("SELECT to_regclass('loop.parked') IS NULL")
-        if await cursor.fetchone() == (True,):
-            await db.execute(ENGINE_TABLES)
         for projection in PROJECTIONS.values() if projections is None else projections:
             found = await _generations(db, projection.name)
             if projection.version not in {code for _, code in found}:
@@ -164,7 +161,7 @@ def describe(error: Exception) -> str:
 
 
 async def park(
-    db: Connection, projection: Projection, n: int, *, stream_id: str, position: int, error: str
+    db: Connection, projection: PerStream, n: int, *, stream_id: str, position: int, error: str
 ) -> None:
     """Leave a stream alone from `position` on."""
     await db.execute(
@@ -194,6 +191,8 @@ async def retry(
     db: Connection, projection: Projection, n: int, *, streams: Sequence[str] | None = None
 ) -> list[Retried]:
     """Do what `retry_parked` does, on a connection that is there already."""
+    if not isinstance(projection, PerStream):
+        return []
     key = (projection.name, n)
     cursor = await db.execute(
         "SELECT stream_id FROM parked WHERE projection = %s AND version = %s ORDER BY 1", key
@@ -206,7 +205,7 @@ async def retry(
     ]
 
 
-async def _take_up(db: Connection, projection: Projection, n: int, stream_id: str) -> Retried:
+async def _take_up(db: Connection, projection: PerStream, n: int, stream_id: str) -> Retried:
     """Fold one stream anew up to the projection's position, which is locked meanwhile."""
     try:
         async with db.transaction():

@@ -43,7 +43,6 @@ class AuditTree:
     version = 1
     tables = ("audit_tree",)
     streams = ("",)
-    per_stream = False
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of generation `n`."""
@@ -75,14 +74,6 @@ class AuditTree:
             hashes.append(b"".join(edge.append(leaf)))
         assert edge.size == last, "the log holds what it gave"
         await db.execute(named(_SAVE, n, tree="audit_tree"), (positions, hashes))
-
-    async def mark_stale(self, db: Connection, n: int, stream_id: str, position: int) -> None:
-        """Never called: no stream of a sum can be left out."""
-        raise NotImplementedError
-
-    async def forget(self, db: Connection, n: int, stream_id: str) -> None:
-        """Never called: no stream of a sum can be left out."""
-        raise NotImplementedError
 
 
 async def _edge(db: Connection, statement: sql.Composed, size: int) -> Edge:

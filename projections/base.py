@@ -1,7 +1,7 @@
 """What a read model is: tables, and a fold of the log into them that knows no engine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Generic, LiteralString, Protocol, TypeAlias, TypeVar
+from typing import Generic, LiteralString, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 from psycopg import AsyncConnection, sql
@@ -11,43 +11,15 @@ from domain.events import Recorded
 
 Connection: TypeAlias = AsyncConnection[TupleRow]
 
-ENGINE_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS projection_positions (
-    name       text COLLATE "C" NOT NULL,
-    version    int              NOT NULL,  -- of the tables: {name}_v{version}
-    code       int              NOT NULL,  -- Projection.version that fills them
-    position   bigint           NOT NULL,  -- the last event that is in the rows
-    live       boolean          NOT NULL,  -- whether the views show these tables
-    error      text,                       -- why it stands still, if it does
-    updated_at timestamptz      NOT NULL DEFAULT now(),
-    PRIMARY KEY (name, version)
-);
-CREATE UNIQUE INDEX IF NOT EXISTS projection_positions_live
-    ON projection_positions (name) WHERE live;
-
--- Streams that a projection leaves alone until they are retried; their rows have stale_from.
-CREATE TABLE IF NOT EXISTS parked (
-    projection text COLLATE "C" NOT NULL,
-    version    int              NOT NULL,
-    stream_id  text COLLATE "C" NOT NULL,
-    position   bigint           NOT NULL,  -- of the first event that is not in the rows
-    error      text             NOT NULL,
-    since      timestamptz      NOT NULL DEFAULT now(),
-    PRIMARY KEY (projection, version, stream_id)
-);
-"""
-"""Tables of the engine itself; made where the projections' tables are made."""
-
 
 class Projection(Protocol):
-    """One read model.
+    """One read model; one that sums over streams is no more than this, and leaves no event out.
 
     Attributes:
         name: of its position, and with `_v{n}` appended of its first table.
         version: of this code; rows made by another version are rebuilt, never mixed.
         tables: live names; each is a view on the table `{table}_v{n}`.
         streams: prefixes of the streams that it reads, for example `("ord_",)`.
-        per_stream: every row belongs to one stream, so one stream can be parked alone.
     """
 
     @property
@@ -58,8 +30,6 @@ class Projection(Protocol):
     def tables(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def streams(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def per_stream(self) -> bool: ...  # noqa: D102
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of the tables and indexes of generation `n`."""
@@ -75,6 +45,11 @@ class Projection(Protocol):
             Exception: the batch cannot be applied; the engine finds out which stream is to blame.
         """
         ...
+
+
+@runtime_checkable
+class PerStream(Projection, Protocol):
+    """A read model whose every row belongs to one stream: one stream can be parked alone."""
 
     async def mark_stale(self, db: Connection, n: int, stream_id: str, position: int) -> None:
         """Note in the stream's rows that events from `position` on are missing."""

@@ -101,7 +101,6 @@ class LedgerView:
     version = 1
     tables = ("ledger", "ledger_entries")
     streams = ("ord_",)
-    per_stream = False
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of generation `n`."""
@@ -126,14 +125,6 @@ class LedgerView:
         await _unnested(db, named(_ADD, n, **_NAMES), entries)
         rows = [(*key, *msgspec.structs.astuple(totals)) for key, totals in accounts.items()]
         await _unnested(db, named(_SAVE, n, **_NAMES), rows)
-
-    async def mark_stale(self, db: Connection, n: int, stream_id: str, position: int) -> None:
-        """Never called: no stream of a sum can be left out."""
-        raise NotImplementedError
-
-    async def forget(self, db: Connection, n: int, stream_id: str) -> None:
-        """Never called: no stream of a sum can be left out."""
-        raise NotImplementedError
 
 
 def _transfer(row: Recorded) -> Transfer | None:

@@ -81,13 +81,12 @@ ON CONFLICT (order_id) DO UPDATE SET
 
 
 class OrdersView:
-    """The projection `orders`; see `projections.base.Projection`."""
+    """The projection `orders`; see `projections.base.PerStream`."""
 
     name = "orders"
     version = 1
     tables = ("orders",)
     streams = ("ord_",)
-    per_stream = True
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of generation `n`."""

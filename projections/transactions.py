@@ -220,13 +220,12 @@ _NAMES: Final = {"transactions": "transactions", "transactions_state": "transact
 
 
 class TransactionsView:
-    """The projection `transactions`; see `projections.base.Projection`."""
+    """The projection `transactions`; see `projections.base.PerStream`."""
 
     name = "transactions"
     version = 1
     tables = ("transactions", "transactions_state")
     streams = ("ord_",)
-    per_stream = True
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of generation `n`."""

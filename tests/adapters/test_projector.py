@@ -39,7 +39,6 @@ class Tally:
     version = 1
     tables = ("tally",)
     streams = ("",)
-    per_stream = False
 
     def schema(self, n: int) -> sql.Composed:
         text = "CREATE TABLE {tally} (id int PRIMARY KEY, events bigint, positions numeric)"
@@ -54,12 +53,6 @@ class Tally:
         )
         values = (len(batch), sum(row.position for row in batch))
         await db.execute(named(text, n, tally="tally"), values)
-
-    async def mark_stale(self, db: Connection, n: int, stream_id: str, position: int) -> None:
-        raise NotImplementedError
-
-    async def forget(self, db: Connection, n: int, stream_id: str) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from domain.money import Money
 from domain.order.evolve import fold
 from domain.order.state import Order
 from projections import PROJECTIONS, orders, transactions
+from projections.base import PerStream
 from projections.order_state import decode_state, encode_state
 from projections.orders import Cursor, Filters, OrdersView
 from replay.compare import compare
@@ -27,7 +28,7 @@ from replay.follow import follow
 from tests.history import START, History, created, life, routed
 from tests.waiting import running, until
 
-PER_STREAM = [name for name, projection in PROJECTIONS.items() if projection.per_stream]
+PER_STREAM = [name for name, projection in PROJECTIONS.items() if isinstance(projection, PerStream)]
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ async def applied(database_url: str, history: History, *names: str) -> None:
 
 
 async def rows(db: Connection, table: str) -> list[tuple[Any, ...]]:
-    statement = sql.SQL("SELECT * FROM {} ORDER BY 1, 2").format(sql.Identifier(table))
+    statement = sql.SQL("SELECT * FROM {} AS t ORDER BY t").format(sql.Identifier(table))
     cursor = await db.execute(statement)
     return await cursor.fetchall()
 
