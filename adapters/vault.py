@@ -1,6 +1,7 @@
 """The vault: AES-256-GCM for personal data in events and for secrets in rows, keys wrapped."""
 
 import asyncio
+import copy
 import hashlib
 import hmac
 import os
@@ -55,8 +56,9 @@ class MasterKeyError(Exception):
 class MasterKeys:
     """The keys that wrap all others; the first one wraps, all of them open.
 
-    Written as `id:64 hex digits`, several separated by commas, the oldest last. The oldest key also
-    makes the hashes under which API keys and customers are found, so it must stay.
+    Written as `id:64 hex digits`, several separated by commas, the newest first. The hashes under
+    which API keys and customers are found are made with a key of their own, which stays when
+    master keys come and go (`adapters/hash_key.py`); without one the oldest master key makes them.
     """
 
     def __init__(self, text: str) -> None:
@@ -73,15 +75,16 @@ class MasterKeys:
             if key_id in self._ciphers:
                 raise MasterKeyError("LOOP_MASTER_KEYS has two keys of one id")
             self._ciphers[key_id] = AESGCM(key)
-            self._hash_key = key
-        self._first = next(iter(self._ciphers))
+            # Derived, because it is kept: the oldest key itself must be gone once it is removed.
+            self._hash_key = hmac.digest(key, b"loop hash key", hashlib.sha256)
+        self.newest = next(iter(self._ciphers))
 
     def __repr__(self) -> str:
         return "MasterKeys(***)"
 
     def wrap(self, plain: bytes, bound_to: str) -> bytes:
         """Seal bytes for a place; they open in no other place."""
-        return self._first.encode() + b":" + _seal(self._ciphers[self._first], plain, bound_to)
+        return self.newest.encode() + b":" + _seal(self._ciphers[self.newest], plain, bound_to)
 
     def unwrap(self, wrapped: bytes, bound_to: str) -> bytes:
         """Open what `wrap` sealed for the same place.
@@ -96,8 +99,23 @@ class MasterKeys:
             raise MasterKeyError("a master key that is still in use is missing")
         return _open(cipher, box, bound_to)
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the keys, the newest first."""
+        return tuple(self._ciphers)
+
+    def first_hash_key(self) -> bytes:
+        """Return what `keyed_hash` is made with until another key is set, 32 bytes."""
+        return self._hash_key
+
+    def with_hash_key(self, hash_key: bytes) -> "MasterKeys":
+        """Return the same keys, whose hashes are made with this one."""
+        other = copy.copy(self)
+        other._hash_key = hash_key  # noqa: SLF001 - a copy of ourselves
+        return other
+
     def keyed_hash(self, purpose: str, value: str) -> bytes:
-        """Return a 32-byte hash that nobody can compute without the oldest master key."""
+        """Return a 32-byte hash that nobody can compute without the hash key."""
         return hmac.digest(self._hash_key, f"{purpose}\0{value}".encode(), hashlib.sha256)
 
 

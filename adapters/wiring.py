@@ -10,8 +10,10 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.api_keys import PostgresApiKeys
+from adapters.circuits import PostgresCircuits
 from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
+from adapters.hash_key import with_kept_hash_key
 from adapters.migrations import OPTIONS
 from adapters.nats import Bus
 from adapters.processors import PROCESSORS
@@ -19,6 +21,7 @@ from adapters.processors.sandbox import SandboxProcessor
 from adapters.settings import Settings
 from adapters.vault import MasterKeys, PostgresVault
 from adapters.watch import BusWatch
+from commands.circuit import Limits
 from commands.ports import Ports
 
 POOL_MAX = 8
@@ -71,7 +74,9 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
     )
     async with pool, Bus(settings.nats_url, name=name) as bus:
         await _check_durability(pool)
-        app = _assembled(settings, pool, bus)
+        async with pool.connection() as db:
+            master_keys = await with_kept_hash_key(db, MasterKeys(settings.master_keys))
+        app = _assembled(settings, pool, bus, master_keys)
         store, vault = _parts(app)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run())
@@ -87,9 +92,10 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
                     await processor.aclose()
 
 
-def _assembled(settings: Settings, pool: AsyncConnectionPool, bus: Bus) -> Application:
+def _assembled(
+    settings: Settings, pool: AsyncConnectionPool, bus: Bus, master_keys: MasterKeys
+) -> Application:
     url = settings.database_url
-    master_keys = MasterKeys(settings.master_keys)
     due = PostgresDueRows(url, pool, lease_s=settings.lease_s)
     processors = {name: make(settings) for name, make in PROCESSORS.items()}
     sandbox = processors["sandbox"]
@@ -99,6 +105,7 @@ def _assembled(settings: Settings, pool: AsyncConnectionPool, bus: Bus) -> Appli
         vault=PostgresVault(url, pool, master_keys),
         due=due,
         watch=BusWatch(bus),
+        circuits=PostgresCircuits(pool, Limits(bad_min=settings.circuit_failures)),
         processors=processors,
         now=lambda: datetime.now(UTC),
         public_url=settings.public_url,
