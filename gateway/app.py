@@ -17,6 +17,7 @@ from gateway.routes import (
     audit,
     checkout,
     customers,
+    dashboard,
     health,
     ledger,
     orders,
@@ -27,7 +28,8 @@ from gateway.routes import (
 )
 
 GROUPS: Final = (
-    orders, payments, refunds, ledger, audit, customers, checkout, sandbox, health, schema,
+    orders, payments, refunds, ledger, audit, dashboard, customers, checkout, sandbox, health,
+    schema,
 )  # fmt: skip
 BODY_BYTES_MAX: Final = 256 * 1024
 

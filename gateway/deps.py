@@ -1,7 +1,7 @@
 """What the HTTP edge is built from; `adapters/wiring.py` supplies it, so do the tests."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Literal, Protocol
 
@@ -14,6 +14,7 @@ from gateway.audit_views import LatestCheckpointView, OrderProofView
 from projections.base import Page
 from projections.ledger import Account, EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
+from projections.statistics import Statistics
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -98,6 +99,18 @@ class ReadModels(Protocol):
         limit: int,
     ) -> Page[OrderRow]:
         """Return one page as `projections.orders.page` does."""
+        ...
+
+    async def orders_numbered(
+        self, *, merchant_id: str, mode: Mode, filters: Filters, offset: int, limit: int
+    ) -> tuple[Page[OrderRow], int]:
+        """Return the rows behind the newest `offset`, and how many there are in all."""
+        ...
+
+    async def statistics(
+        self, *, merchant_id: str, mode: Mode, first: date | None, last: date | None
+    ) -> Statistics:
+        """Return the groups of the days from `first` to `last`, both included."""
         ...
 
     async def ledger_accounts(self, asked: LedgerQuery) -> Accounts:

@@ -80,6 +80,35 @@ ORDERS: Final[dict[str, Any]] = {
     "nextCursor": None,
     "asOfPosition": 1042,
 }
+ORDERS_PAGE: Final[dict[str, Any]] = {
+    "data": [PAID_ORDER],
+    "pagination": {"page": 1, "limit": 25, "total": 1, "totalPages": 1},
+    "asOfPosition": 1042,
+}
+STATS: Final[dict[str, Any]] = {
+    "totalVolume": 14997,
+    "totalTransactions": 4,
+    "successRate": 75.0,
+    "averageTicket": 4999.0,
+    "volumeByDay": [{"date": "2026-11-20", "amount": 14997, "count": 3}],
+    "transactionsByStatus": [
+        {"status": "captured", "count": 3},
+        {"status": "failed", "count": 1},
+    ],
+    "transactionsByProcessor": [{"processor": "stripe", "count": 4}],
+    "currency": "USD",
+    "byCurrency": [
+        {
+            "currency": "USD",
+            "totalVolume": 14997,
+            "totalTransactions": 4,
+            "successRate": 75.0,
+            "averageTicket": 4999.0,
+        }
+    ],
+    "livemode": False,
+    "asOfPosition": 1042,
+}
 PAYMENT: Final[dict[str, Any]] = {"orderId": ORDER_ID, "status": "captured", "processor": "stripe"}
 NEW_REFUND: Final[dict[str, Any]] = {
     "refundId": REFUND_ID,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -18,10 +19,11 @@ from domain.errors import Unavailable
 from domain.metadata import Mode
 from gateway.audit_parts import PostgresAudit
 from gateway.deps import Accounts, BankChallenge, Checks, Deps, LedgerQuery
-from projections import ledger, orders
+from projections import ledger, orders, statistics
 from projections.base import Page
 from projections.ledger import EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
+from projections.statistics import Statistics
 
 CHECK_S = 2.0
 """A check that takes longer has failed; a list waits no longer for a connection."""
@@ -91,6 +93,39 @@ class PostgresReadModels:
                 after=after,
                 before=before,
                 limit=limit,
+            )
+
+    async def orders_numbered(
+        self, *, merchant_id: str, mode: Mode, filters: Filters, offset: int, limit: int
+    ) -> tuple[Page[OrderRow], int]:
+        """Return a numbered page and how many rows there are.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        async with self._connected() as db:
+            page = await orders.page(
+                db,
+                merchant_id=merchant_id,
+                mode=mode,
+                filters=filters,
+                limit=limit,
+                offset=offset,
+            )
+            total = await orders.count(db, merchant_id=merchant_id, mode=mode, filters=filters)
+        return page, total
+
+    async def statistics(
+        self, *, merchant_id: str, mode: Mode, first: date | None, last: date | None
+    ) -> Statistics:
+        """Return statistics.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        async with self._connected() as db:
+            return await statistics.read(
+                db, merchant_id=merchant_id, mode=mode, first=first, last=last
             )
 
     async def ledger_accounts(self, asked: LedgerQuery) -> Accounts:

@@ -6,11 +6,13 @@ from projections.audit_tree import AuditTree
 from projections.base import Projection
 from projections.ledger import LedgerView
 from projections.orders import OrdersView
+from projections.statistics import StatisticsView
 from projections.transactions import TransactionsView
 
 PROJECTIONS: Final[dict[str, Projection]] = {
     "orders": OrdersView(),
     "transactions": TransactionsView(),
     "ledger": LedgerView(),
+    "statistics": StatisticsView(),
     "audit_tree": AuditTree(),
 }
