@@ -137,6 +137,14 @@ SETTINGS: Final = (
         "How many steps one worker works on at the same time.",
     ),
     Setting(
+        "LOOP_CIRCUIT_FAILURES",
+        "circuit_failures",
+        "20",
+        _count,
+        "How many calls of one processor account have to go wrong within a minute, and be half of "
+        "all, before new attempts avoid it.",
+    ),
+    Setting(
         "LOOP_SANDBOX_LATENCY_S",
         "sandbox_latency_s",
         "0.02",
@@ -190,6 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float
     call_limit_s: float
     saga_slots: int
+    circuit_failures: int
     sandbox_latency_s: float
     stripe_base_url: str
     razorpay_base_url: str

@@ -300,6 +300,42 @@ class DueRows(Protocol):
         ...
 
 
+class CircuitKey(Value, frozen=True, kw_only=True):
+    """Whose circuit: a merchant's account at a processor, by its fingerprint."""
+
+    merchant_id: str
+    processor: str
+    account: str
+
+
+class Circuits(Protocol):
+    """The circuit breakers of processor accounts, shared by all processes; they guard routing."""
+
+    async def shut(self, merchant_id: str) -> Mapping[CircuitKey, bool]:
+        """Return the circuits that are not closed, each with whether a probe may go.
+
+        At most a second old; empty where they cannot be read.
+        """
+        ...
+
+    async def probe(self, key: CircuitKey, attempt_id: str) -> bool:
+        """Make an attempt the one probe of its circuit; False where another one is."""
+        ...
+
+    async def record(
+        self, key: CircuitKey, attempt_id: str, outcome: str, *, decides: bool
+    ) -> None:
+        """Count what one call came to; never raises.
+
+        Args:
+            key: whose account was called.
+            attempt_id: of the call.
+            outcome: as in the metric; `unknown`, `timeout` and `not_sent` went wrong.
+            decides: whether this call, if it worked, shows that the processor takes attempts.
+        """
+        ...
+
+
 class Ports(Value, frozen=True, kw_only=True):
     """Everything that the commands work with; `adapters/wiring.py` fills it.
 
@@ -312,6 +348,7 @@ class Ports(Value, frozen=True, kw_only=True):
     vault: Vault
     due: DueRows
     watch: Watch
+    circuits: Circuits
     processors: Mapping[str, Processor]
     now: Callable[[], datetime]
     public_url: str

@@ -4,13 +4,24 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from commands.execute import commit
-from commands.ports import Ports, VersionTaken
-from commands.processor import Absent, Challenged, NotSent, Observed, Outcome, Pending, Unknown
+from commands.ports import CircuitKey, Ports, VersionTaken
+from commands.processor import (
+    Absent,
+    Challenged,
+    Declined,
+    NotSent,
+    Observed,
+    Outcome,
+    Pending,
+    Referenced,
+    Succeeded,
+    Unknown,
+)
 from commands.read_order import CHALLENGE_FIELD, ChallengeSecret
 from commands.sagas.act import (
     CONFLICTS_MAX,
@@ -31,6 +42,19 @@ from domain.order.decide import decide
 from domain.order.evolve import fold
 from domain.order.state import Attempt, Order
 from domain.routing import Failover
+
+TIMEOUT: Final = "timeout"
+_LABELS: Final = {
+    Succeeded: "succeeded",
+    Challenged: "challenged",
+    Pending: "pending",
+    Declined: "declined",
+    Referenced: "referenced",
+    Observed: "observed",
+    Absent: "absent",
+    NotSent: "not_sent",
+}
+"""What a call came to, as the metric names it; everything else is `unknown`."""
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +100,28 @@ class AtProcessor:
         act.order = order
         act.attempt = attempt_of(order, act.row.subject)
 
-    async def call(self, call: Awaitable[Any]) -> Any:
-        """Bound one call in time; whatever goes wrong in an adapter is an unknown outcome."""
+    async def call(self, act: Act, call: Awaitable[Any], *, decides: bool = False) -> Any:
+        """Bound one call in time; whatever goes wrong in an adapter is an unknown outcome.
+
+        `decides`: when it works, the processor takes attempts again.
+        """
+        attempt, _ = attempt_and_processor(act)
+        outcome = await self._bounded(call)
+        key = CircuitKey(
+            merchant_id=act.order.merchant_id, processor=attempt.processor, account=attempt.account
+        )
+        label = _LABELS.get(type(outcome), "unknown")
+        if isinstance(outcome, Unknown) and outcome.cause == TIMEOUT:
+            label = "timeout"
+        await self._ports.circuits.record(key, attempt.id, label, decides=decides)
+        return outcome
+
+    async def _bounded(self, call: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self._limit_s):
                 return await call
         except TimeoutError:
-            return Unknown(cause="timeout")
+            return Unknown(cause=TIMEOUT)
         except Exception as error:
             log.exception("a processor adapter raised")
             return Unknown(cause=type(error).__name__)
@@ -121,7 +160,7 @@ class AtProcessor:
         if processor is None or attempt.reference is None:
             return Unknown(cause="nothing to look up")
         look = processor.lookup(attempt.reference, operation, act.credentials)
-        seen: Observed | Absent | Unknown = await self.call(look)
+        seen: Observed | Absent | Unknown = await self.call(act, look)
         return seen.about(payment_of(act, attempt)) if isinstance(seen, Observed) else seen
 
     async def look_then(

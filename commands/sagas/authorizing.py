@@ -55,7 +55,7 @@ class Authorizing(AtProcessor):
             return act.doubt if attempt.reference else await self._not_sent(act)
         call = attempt_call(act.order, attempt)
         if attempt.reference is None:
-            outcome = await self.call(processor.prepare(call, act.credentials))
+            outcome = await self.call(act, processor.prepare(call, act.credentials))
             if not isinstance(outcome, Referenced):
                 return await self._of_authorization(act, outcome, prepared=False)
             reference = c.RecordReference(attempt_id=attempt.id, reference=outcome.reference)
@@ -71,7 +71,9 @@ class Authorizing(AtProcessor):
         assert processor is not None, "checked before"
         assert attempt.reference is not None, "the reference is committed first"
         call = attempt_call(act.order, attempt)
-        outcome = await self.call(processor.authorize(call, attempt.reference, act.credentials))
+        outcome = await self.call(
+            act, processor.authorize(call, attempt.reference, act.credentials), decides=True
+        )
         return await self._of_authorization(act, outcome, prepared=True)
 
     async def _of_authorization(self, act: Act, outcome: Any, *, prepared: bool) -> Result:
@@ -169,7 +171,7 @@ class Authorizing(AtProcessor):
             )
             return Facts((withheld,))
         call = money_call(act.order, attempt, attempt.id, act.order.amount, f"fence:{attempt.id}")
-        outcome = await self.call(processor.void(call, act.credentials))
+        outcome = await self.call(act, processor.void(call, act.credentials))
         if isinstance(outcome, Succeeded):
             fenced = c.RecordFenced(
                 attempt_id=attempt.id,

@@ -48,7 +48,7 @@ class Moving(AtProcessor):
             capture.idempotency_key,
             final=capture.remainder == "released",
         )
-        outcome = await self.call(processor.capture(call, act.credentials))
+        outcome = await self.call(act, processor.capture(call, act.credentials))
         match outcome:
             case Succeeded(fact=fact):
                 captured = c.RecordCaptured(
@@ -97,7 +97,7 @@ class Moving(AtProcessor):
             return act.doubt
         held = attempt.held or act.order.amount
         call = money_call(act.order, attempt, attempt.id, held, attempt.void_key)
-        outcome = await self.call(processor.void(call, act.credentials))
+        outcome = await self.call(act, processor.void(call, act.credentials))
         match outcome:
             case Succeeded(fact=fact):
                 return Facts((c.RecordVoided(attempt_id=attempt.id),), fact.at)
@@ -130,7 +130,7 @@ class Moving(AtProcessor):
         stray = next(s for s in act.order.strays if s.payment_id == act.row.subject)
         key = f"void:{stray.payment_id}"
         call = money_call(act.order, attempt, stray.payment_id, stray.amount, key)
-        outcome = await self.call(processor.void(call, act.credentials))
+        outcome = await self.call(act, processor.void(call, act.credentials))
         if isinstance(outcome, Succeeded):
             return Facts((voided,), outcome.fact.at)
         return act.doubt
@@ -170,7 +170,7 @@ class Moving(AtProcessor):
         call = money_call(
             act.order, attempt, refund.id, refund.amount, refund.idempotency_key, refund.payment_id
         )
-        outcome = await self.call(processor.refund(call, act.credentials))
+        outcome = await self.call(act, processor.refund(call, act.credentials))
         match outcome:
             case Succeeded(fact=fact):
                 refunded = c.RecordRefunded(
