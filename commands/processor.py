@@ -283,12 +283,71 @@ class Absent(Value, frozen=True, kw_only=True):
 
 
 class Hint(Value, frozen=True, kw_only=True):
-    """What a verified webhook points at; it proves nothing and is looked up."""
+    """What a verified webhook points at; it proves nothing and is looked up.
+
+    Attributes:
+        event_id: what makes it the same event when it comes again.
+        kind: the event's type, in the processor's words.
+        order_id: ours, as the object carries it; so are `attempt_id` and `merchant_id`.
+        payment_id: the processor's payment, where a reference can have several.
+        tells: what the order knows already where it knows this: the object is there, its money is
+            held or taken; `other` is anything else.
+    """
 
     reference: str
     attempt_id: str | None
     event_id: str
     kind: str
+    order_id: str | None = None
+    payment_id: str | None = None
+    tells: Literal["opened", "authorized", "captured", "other"] = "other"
+
+
+class Window(Value, frozen=True, kw_only=True):
+    """Which objects are listed: made from `since` to `until`, both included, UTC.
+
+    Attributes:
+        merchant_id: whose; a processor whose credentials open one account need not ask.
+        after: where the page before ended.
+    """
+
+    merchant_id: str
+    mode: Mode
+    since: datetime
+    until: datetime
+    after: str | None = None
+
+
+class ListedPayment(Value, frozen=True, kw_only=True):
+    """The money of one payment, as a list shows it, in ISO minor units."""
+
+    payment_id: str
+    held: bool
+    captured_minor: int
+    refunded_minor: int
+
+
+class Listed(Value, frozen=True, kw_only=True):
+    """One of the processor's objects, with the ids that we gave it.
+
+    Attributes:
+        at: when it was made; the sandbox's: when it last changed.
+        payments: those that hold, took or gave back money.
+    """
+
+    reference: str
+    at: datetime
+    merchant_id: str | None = None
+    order_id: str | None = None
+    attempt_id: str | None = None
+    payments: tuple[ListedPayment, ...] = ()
+
+
+class ListedPage(Value, frozen=True, kw_only=True):
+    """A page of objects, newest first; `after` asks for the next, None is the last page."""
+
+    items: tuple[Listed, ...]
+    after: str | None = None
 
 
 class Processor(Protocol):
@@ -338,10 +397,18 @@ class Processor(Protocol):
         """Read what is there; resolves doubt and never moves money."""
         ...
 
+    async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
+        """Return one page of what was made in that time; at most 100 objects, nothing moves."""
+        ...
+
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
     ) -> list[Hint]:
         """Verify first, then read; raises `ValueError` on anything that does not verify."""
+        ...
+
+    def unverified(self, raw: bytes) -> list[Hint]:
+        """Read without verifying, only to choose whose secrets to try; raises `ValueError`."""
         ...
 
     async def aclose(self) -> None:

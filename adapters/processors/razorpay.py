@@ -13,11 +13,12 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from adapters.processors import razorpay_answers as answers
+from adapters.processors import razorpay_lists as lists
 from adapters.processors.razorpay_answers import Json, Problem
 from commands.processor import (
     Absent,
@@ -27,11 +28,13 @@ from commands.processor import (
     Credentials,
     Declined,
     Hint,
+    ListedPage,
     MoneyCall,
     Observed,
     Outcome,
     Referenced,
     Unknown,
+    Window,
 )
 from domain.events import Operation
 from domain.metadata import Mode
@@ -45,6 +48,12 @@ READ_S: Final = 20.0
 THREADS: Final = 16
 THROTTLE_WAITS_S: Final = (0.25, 0.5, 1.0)
 """Waits before a call that a limiter turned away is sent again: nothing had been done."""
+
+_TELLS: Final[dict[str, Literal["authorized", "captured"]]] = {
+    "payment.authorized": "authorized",
+    "payment.captured": "captured",
+    "order.paid": "captured",
+}
 
 _Answer = TypeVar("_Answer")
 
@@ -198,6 +207,14 @@ class RazorpayProcessor:
         key_id = credentials.values.get("key_id")
         return _read(lambda: answers.observed(order, payments, refunds, key_id))
 
+    async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
+        """List the orders of a time with their payments, 100 a page."""
+        params = lists.query(window)
+        found = await self._send(credentials, lambda c, options: c.order.all(params, **options))
+        if isinstance(found, Problem):
+            return Unknown(cause=found.cause)
+        return _read(lambda: lists.page(found, window))
+
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
     ) -> list[Hint]:
@@ -207,6 +224,13 @@ class RazorpayProcessor:
             return _hints(raw)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused
             raise ValueError(f"the webhook does not verify: {type(error).__name__}") from None
+
+    def unverified(self, raw: bytes) -> list[Hint]:
+        """Say which order a body names, whoever wrote it."""
+        try:
+            return _hints(raw)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
+            raise ValueError(f"no event: {type(error).__name__}") from None
 
     async def _payments(self, reference: str, credentials: Credentials) -> list[Json] | Problem:
         if not re.fullmatch(r"\w+", reference, re.ASCII):
@@ -348,11 +372,16 @@ def _hints(raw: bytes) -> list[Hint]:
     if not reference:
         return []
     noted = [thing.get("notes") for thing in (payment, order)]
-    attempts = [notes["attempt_id"] for notes in noted if notes and "attempt_id" in notes]
+    ours: Json = {}
+    for notes in noted:
+        ours = ours or (notes if isinstance(notes, dict) and "attempt_id" in notes else {})
     hint = Hint(
         reference=str(reference),
-        attempt_id=attempts[0] if attempts else order.get("receipt"),
+        attempt_id=ours.get("attempt_id") or order.get("receipt"),
         event_id=hashlib.sha256(raw).hexdigest(),
         kind=str(event["event"]),
+        order_id=ours.get("order_id"),
+        payment_id=payment.get("id"),
+        tells=_TELLS.get(str(event["event"]), "other"),
     )
     return [hint]

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from adapters.sandbox.bank import HOLD_S, Bank
+from adapters.sandbox.bank import HOLD_S, PAGE, Bank
 from adapters.sandbox.objects import Answer, View
 from adapters.sandbox.tokens import APPROVE, Call, Fault, Place, fault_of
 from commands.processor import (
@@ -29,6 +29,9 @@ from commands.processor import (
     Declined,
     Fact,
     Hint,
+    Listed,
+    ListedPage,
+    ListedPayment,
     MoneyCall,
     NotSent,
     Observed,
@@ -39,6 +42,7 @@ from commands.processor import (
     Referenced,
     Succeeded,
     Unknown,
+    Window,
 )
 from domain.events import Operation
 from domain.metadata import Mode
@@ -233,10 +237,31 @@ class SandboxProcessor:
         await self._travel()
         return Absent() if view is None else self._observed(view)
 
+    async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
+        """List a merchant's payments by when they last changed, 100 a page."""
+        effect = partial(
+            Bank.listed,
+            merchant=window.merchant_id,
+            mode=window.mode,
+            since_us=_us(window.since),
+            until_us=_us(window.until),
+            after=window.after,
+        )
+        try:
+            views = await self._at_bank(effect)
+        except sqlite3.Error as error:
+            return Unknown(cause=f"the bank's file: {error}")
+        after = views[-1].payment.reference if len(views) >= PAGE else None
+        return ListedPage(items=tuple(map(_listed, views)), after=after)
+
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
     ) -> list[Hint]:
         """Refuse: the sandbox in our own process sends no webhooks."""
+        raise ValueError("the sandbox sends no webhooks")
+
+    def unverified(self, raw: bytes) -> list[Hint]:
+        """Refuse, as above."""
         raise ValueError("the sandbox sends no webhooks")
 
     async def _send(
@@ -393,11 +418,35 @@ def _cause(answer: Answer) -> str:
     return f"{answer.result}: {answer.code}" if answer.code else answer.result
 
 
+def _listed(view: View) -> Listed:
+    payment = view.payment
+    captured = sum(capture.amount for capture in view.captures)
+    refunded = sum(refund.amount for refund in view.refunds if refund.status != "failed")
+    money = ListedPayment(
+        payment_id=payment.reference,
+        held=payment.held > 0,
+        captured_minor=captured,
+        refunded_minor=refunded,
+    )
+    return Listed(
+        reference=payment.reference,
+        at=_utc(payment.changed_us),
+        merchant_id=payment.merchant,
+        order_id=payment.order_id,
+        attempt_id=payment.attempt_id,
+        payments=(money,) if payment.held or captured else (),
+    )
+
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _utc(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
+
+
+def _us(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _utc_or_none(us: int | None) -> datetime | None:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from adapters.processors import stripe_answers as answers
+from adapters.processors import stripe_lists as lists
 from adapters.processors.stripe_answers import Json, Problem
 from adapters.processors.stripe_money import to_stripe
 from adapters.processors.stripe_sdk import Clients, sent
@@ -29,6 +30,7 @@ from commands.processor import (
     Credentials,
     Declined,
     Hint,
+    ListedPage,
     MoneyCall,
     Observed,
     Outcome,
@@ -36,6 +38,7 @@ from commands.processor import (
     Referenced,
     Succeeded,
     Unknown,
+    Window,
 )
 from domain.events import Operation
 from domain.metadata import Mode
@@ -250,6 +253,18 @@ class StripeProcessor:
             return Unknown(cause="the refunds or disputes cannot be listed")
         return _read(answers.observed, pi, refunds, _public_key(credentials), disputes)
 
+    async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
+        """List the PaymentIntents of a time, 100 a page."""
+        params = lists.query(window)
+        found = await self._send(
+            credentials,
+            None,
+            lambda client, options: client.v1.payment_intents.list_async(params, options),
+        )
+        if isinstance(found, Problem):
+            return Unknown(cause=found.cause)
+        return _read(lists.page, found)
+
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
     ) -> list[Hint]:
@@ -259,6 +274,13 @@ class StripeProcessor:
             return hints(msgspec.json.decode(raw))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused
             raise ValueError(f"the webhook does not verify: {type(error).__name__}") from None
+
+    def unverified(self, raw: bytes) -> list[Hint]:
+        """Say which PaymentIntent a body names, whoever wrote it."""
+        try:
+            return hints(msgspec.json.decode(raw))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
+            raise ValueError(f"no event: {type(error).__name__}") from None
 
     async def _listed(self, credentials: Credentials, call: Call) -> list[Json] | Problem:
         """Return a list of Stripe's, whole or not at all."""

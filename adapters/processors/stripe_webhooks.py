@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from adapters.processors.stripe_answers import Json
 from commands.processor import Hint
@@ -33,6 +33,15 @@ def verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: 
         raise ValueError("no signature fits")
 
 
+_TELLS: Final[dict[str, Literal["opened", "authorized", "captured"]]] = {
+    "payment_intent.created": "opened",
+    "payment_intent.amount_capturable_updated": "authorized",
+    "charge.succeeded": "authorized",
+    "payment_intent.succeeded": "captured",
+    "charge.captured": "captured",
+}
+
+
 def hints(event: Json) -> list[Hint]:
     """Return the PaymentIntent that an event is about; none for what is about no payment."""
     thing = event["data"]["object"]
@@ -42,10 +51,21 @@ def hints(event: Json) -> list[Hint]:
         reference = reference["id"]
     if not reference:
         return []
+    ours = thing.get("metadata") or {}
     hint = Hint(
         reference=str(reference),
-        attempt_id=(thing.get("metadata") or {}).get("attempt_id"),
+        attempt_id=ours.get("attempt_id"),
         event_id=str(event["id"]),
         kind=str(event["type"]),
+        order_id=ours.get("order_id"),
+        payment_id=_charge(thing),
+        tells=_TELLS.get(str(event["type"]), "other"),
     )
     return [hint]
+
+
+def _charge(thing: Json) -> str | None:
+    if thing.get("object") == "charge":
+        return str(thing["id"])
+    charge = thing.get("charge") or thing.get("latest_charge")
+    return charge if isinstance(charge, str) else None

@@ -17,6 +17,7 @@ from adapters.sandbox.store import BUSY_TIMEOUT_S, Param, Request, Store
 from adapters.sandbox.tokens import APPROVE
 
 HOLD_S: Final = 7 * 86_400
+PAGE: Final = 100
 _Effect: TypeAlias = Callable[[View, Answer | None, int], rules.Change]
 
 
@@ -174,6 +175,25 @@ class Bank:
 
         self._do(Request(operation="lookup", key=None, reference=reference, params={}), effect)
         return found[0] if found else None
+
+    def listed(
+        self, *, merchant: str, mode: str, since_us: int, until_us: int, after: str | None
+    ) -> list[View]:
+        """Return at most `PAGE` of a merchant's payments, the one that changed last first.
+
+        Args:
+            merchant: as it was sent.
+            mode: as it was sent.
+            since_us: of the last change, included; so is `until_us`.
+            until_us: as above.
+            after: reference of the last payment of the page before.
+        """
+        with self._store.transaction("BEGIN"):
+            last = self._store.view(after) if after else None
+            top = (until_us + 1, "")
+            below = (last.payment.changed_us, last.payment.reference) if last else top
+            found = self._store.references(merchant, mode, since_us, below, PAGE)
+            return [view for view in map(self._store.view, found) if view is not None]
 
     def challenge(self, reference: str, *, approve: bool) -> Answer:
         """Let the customer approve or fail the 3-D Secure page."""

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS payments (
     changed_us INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS payments_of_order ON payments (order_id);
+CREATE INDEX IF NOT EXISTS payments_by_change ON payments (merchant, mode, changed_us);
 
 CREATE TABLE IF NOT EXISTS captures (
     id TEXT PRIMARY KEY,

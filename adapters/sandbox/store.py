@@ -146,6 +146,17 @@ class Store:
             refunds=tuple(_read(refund, Refund) for refund in refunds),
         )
 
+    def references(
+        self, merchant: str, mode: str, since_us: int, below: tuple[int, str], limit: int
+    ) -> list[str]:
+        """Give a merchant's payments that changed since then, below a time and reference."""
+        rows = self._db.execute(
+            "SELECT reference FROM payments WHERE merchant = ? AND mode = ? AND changed_us >= ? "
+            "AND (changed_us, reference) < (?, ?) ORDER BY changed_us DESC, reference DESC LIMIT ?",
+            (merchant, mode, since_us, *below, limit),
+        )
+        return [row["reference"] for row in rows]
+
     def add(self, payment: Payment) -> None:
         """Insert a new payment."""
         self._db.execute(

@@ -1,9 +1,10 @@
 """What every processor must do, so that the ledger can rely on it without knowing which it is."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -15,8 +16,12 @@ from commands.processor import (
     Absent,
     AttemptCall,
     Challenged,
+    Credentials,
     Declined,
     Fact,
+    Listed,
+    ListedPage,
+    ListedPayment,
     MoneyCall,
     NotSent,
     Observed,
@@ -25,6 +30,7 @@ from commands.processor import (
     Referenced,
     Succeeded,
     Unknown,
+    Window,
 )
 from domain.money import Money
 from tests.contracts.rigs import RIGS, Rig, Vendors
@@ -583,3 +589,69 @@ async def test_a_lapsed_hold_is_told_apart_from_a_refused_capture(rig: Rig) -> N
 def test_a_webhook_that_does_not_verify_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         rig.processor.parse_webhook(b"{}", {}, ["whsec_none"])
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+FAR_AHEAD = datetime(2100, 1, 1, tzinfo=UTC)
+"""The sandbox's clock is far ahead where other tests let time pass."""
+
+
+async def listed(rig: Rig, since: datetime = LONG_AGO, until: datetime = FAR_AHEAD) -> list[Listed]:
+    """Read page after page."""
+    window = Window(merchant_id="mer_1", mode="test", since=since, until=until)
+    found: list[Listed] = []
+    while True:
+        page = await rig.processor.listed(window, rig.credentials)
+        assert isinstance(page, ListedPage), page
+        assert len(page.items) <= 100
+        found.extend(page.items)
+        if page.after is None:
+            return found
+        window = replace(window, after=page.after)
+
+
+async def test_a_list_says_whose_each_object_is_and_what_it_took(rig: Rig) -> None:
+    bare, held, taken = Payer(rig, attempt="att_1"), Payer(rig, attempt="att_2"), Payer(rig)
+    taken.attempt = "att_3"
+    await bare.prepare()
+    await held.authorized()
+    await taken.captured()
+    happened(await taken.refund(taken.money(4_000)))
+    found = {item.attempt_id: item for item in await listed(rig)}
+    assert {name: item.reference for name, item in found.items()} == {
+        payer.attempt: payer.reference for payer in (bare, held, taken)
+    }
+    assert {(item.merchant_id, item.order_id) for item in found.values()} == {("mer_1", "ord_1")}
+    assert found["att_1"].payments == ()
+    assert found["att_2"].payments == (
+        ListedPayment(payment_id=held.payment_id, held=True, captured_minor=0, refunded_minor=0),
+    )
+    assert found["att_3"].payments == (
+        ListedPayment(
+            payment_id=taken.payment_id, held=False, captured_minor=AMOUNT, refunded_minor=4_000
+        ),
+    )
+
+
+async def test_a_list_is_of_its_time_only(rig: Rig) -> None:
+    payer = Payer(rig)
+    await payer.prepare()
+    (item,) = await listed(rig)
+    second = timedelta(seconds=1)
+    assert await listed(rig, item.at - second, item.at + second) == [item]
+    assert await listed(rig, LONG_AGO, item.at - second) == []
+    assert await listed(rig, item.at + second) == []
+
+
+async def test_a_long_list_comes_whole_in_pages(rig: Rig) -> None:
+    payers = [Payer(rig, attempt=f"att_{n}") for n in range(101)]
+    made = await asyncio.gather(*(payer.prepare() for payer in payers))
+    assert sorted(item.reference for item in await listed(rig)) == sorted(made)
+
+
+async def test_a_list_that_cannot_be_read_is_a_doubt(rig: Rig) -> None:
+    window = Window(merchant_id="mer_1", mode="test", since=LONG_AGO, until=FAR_AHEAD)
+    if not rig.credentials.values:
+        pytest.skip("needs no credentials")
+    found = await rig.processor.listed(window, Credentials({}))
+    assert isinstance(found, Unknown)

@@ -69,9 +69,14 @@ def update(call: Call) -> Json:
 
 
 def listed(call: Call) -> Json:
-    """Answer `GET /v1/orders`: by `receipt` if asked."""
+    """Answer `GET /v1/orders`: by `receipt` if asked, with `expand[]=payments` whole."""
     receipt = call.params.get("receipt")
-    return page(call, ORDER, parent=receipt)
+    found = page(call, ORDER, parent=receipt)
+    if call.params.get("expand[]") != "payments":
+        return found
+    for order in found["items"]:
+        order["payments"] = collection(call.store.children(PAYMENT, order["id"])[::-1])
+    return found
 
 
 def payments(call: Call) -> Json:
