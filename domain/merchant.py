@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
+from domain import endpoints
 from domain import events as e
+from domain.endpoints import Endpoint, EndpointCommand
 from domain.errors import NotFound, Rejected
 from domain.metadata import Metadata, Mode, Sealed
 from domain.routing import Account, RoutingPolicy
@@ -33,20 +35,6 @@ class ApiKey(Part, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked: bool = False
-
-
-class Endpoint(Part, frozen=True, kw_only=True):
-    """A webhook endpoint."""
-
-    id: str
-    mode: Mode
-    url: Sealed
-    events: tuple[str, ...]
-    api_version: str
-    created_at: datetime
-    status: Literal["enabled", "disabled", "failing"] = "enabled"
-    disabled_reason: str | None = None
-    description: Sealed | None = None
 
 
 class Merchant(Part, frozen=True, kw_only=True):
@@ -138,6 +126,7 @@ MerchantCommand: TypeAlias = (
     | ConfigureProcessor
     | RemoveProcessor
     | SetRouting
+    | EndpointCommand
 )
 
 
@@ -179,6 +168,14 @@ def decide(merchant: Merchant | None, command: MerchantCommand) -> tuple[e.Merch
             version = merchant.policy_of(command.mode).version + 1
             policy = replace(command.policy, version=version)
             return (e.RoutingSet(mode=command.mode, policy=policy),)
+        case (
+            endpoints.AddEndpoint()
+            | endpoints.ChangeEndpoint()
+            | endpoints.RemoveEndpoint()
+            | endpoints.RotateSecret()
+            | endpoints.TestEndpoint()
+        ):
+            return endpoints.decide(merchant.endpoints, command)
         case _:
             assert_never(command)
 
@@ -262,21 +259,14 @@ def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:  # 
         case e.RoutingSet():
             others = tuple(pair for pair in m.policies if pair[0] != event.mode)
             return replace(m, policies=(*others, (event.mode, event.policy)))
-        case e.EndpointAdded():
-            endpoint = Endpoint(
-                id=event.endpoint_id,
-                mode=event.mode,
-                url=event.url,
-                events=event.events,
-                api_version=event.api_version,
-                created_at=meta.occurred_at,
-                description=event.description,
-            )
-            return replace(m, endpoints=(*m.endpoints, endpoint))
-        case e.EndpointChanged():
-            return replace(m, endpoints=tuple(_changed(x, event) for x in m.endpoints))
-        case e.EndpointRemoved():
-            return replace(m, endpoints=tuple(x for x in m.endpoints if x.id != event.endpoint_id))
+        case (
+            e.EndpointAdded()
+            | e.EndpointChanged()
+            | e.EndpointRemoved()
+            | e.EndpointSecretRotated()
+            | e.EndpointTested()
+        ):
+            return replace(m, endpoints=endpoints.evolve(m.endpoints, event, meta))
         case e.CustomerErased():
             return m
         case _:
@@ -285,15 +275,3 @@ def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:  # 
 
 def _without(m: Merchant, processor: str, mode: Mode) -> tuple[tuple[Mode, Account], ...]:
     return tuple(pair for pair in m.accounts if (pair[0], pair[1].processor) != (mode, processor))
-
-
-def _changed(endpoint: Endpoint, event: e.EndpointChanged) -> Endpoint:
-    if endpoint.id != event.endpoint_id:
-        return endpoint
-    return replace(
-        endpoint,
-        url=event.url or endpoint.url,
-        events=endpoint.events if event.events is None else event.events,
-        status=event.status or endpoint.status,
-        disabled_reason=event.disabled_reason,
-    )

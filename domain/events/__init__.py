@@ -15,6 +15,8 @@ from domain.events.merchant import (
     EndpointAdded,
     EndpointChanged,
     EndpointRemoved,
+    EndpointSecretRotated,
+    EndpointTested,
     KeyIssued,
     KeyRevoked,
     MerchantRegistered,
@@ -90,6 +92,8 @@ __all__ = [
     "EndpointAdded",
     "EndpointChanged",
     "EndpointRemoved",
+    "EndpointSecretRotated",
+    "EndpointTested",
     "Event",
     "FeeOf",
     "FeeRecorded",
@@ -176,6 +180,8 @@ MerchantEvent: TypeAlias = (
     | EndpointAdded
     | EndpointChanged
     | EndpointRemoved
+    | EndpointSecretRotated
+    | EndpointTested
     | CustomerErased
 )
 

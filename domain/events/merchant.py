@@ -79,12 +79,28 @@ class EndpointChanged(Event, frozen=True, kw_only=True, tag="merchant.endpoint_c
     endpoint_id: str
     url: Sealed | None = None
     events: tuple[str, ...] | None = None
+    description: Sealed | None = None
     status: Literal["enabled", "disabled", "failing"] | None = None
     disabled_reason: str | None = None
 
 
 class EndpointRemoved(Event, frozen=True, kw_only=True, tag="merchant.endpoint_removed.v1"):
     """Nothing more is sent to this endpoint."""
+
+    endpoint_id: str
+
+
+class EndpointSecretRotated(
+    Event, frozen=True, kw_only=True, tag="merchant.endpoint_secret_rotated.v1"
+):
+    """Deliveries are signed with another secret; `secret_id` names it in the vault."""
+
+    endpoint_id: str
+    secret_id: str
+
+
+class EndpointTested(Event, frozen=True, kw_only=True, tag="merchant.endpoint_tested.v1"):
+    """The merchant asked for a `test.ping` to this endpoint."""
 
     endpoint_id: str
 

@@ -92,6 +92,25 @@ POLICY: Final = RoutingPolicy(
     failover=Failover(enabled=False, hops_max=2, classes=("failover", "later")),
 )
 
+LINE: Final = e.Line(
+    id="txn_1",
+    kind="capture",
+    reference="ch_1",
+    gross=SIX,
+    settled=Money(648, "USD"),
+    fee=Money(78, "USD"),
+    rate="1.08",
+    at=AT,
+)
+MATCH: Final = e.Match(
+    order_id="ord_01h455vb4pex5vsknk084sn030",
+    subject=CAP,
+    stray=True,
+    gross_off=Money(-1, "EUR"),
+    fee_off=Money(3, "USD"),
+    outside=True,
+)
+
 EXAMPLES: Final[tuple[e.AnyEvent, ...]] = (
     e.OrderCreated(
         amount=TEN,
@@ -220,6 +239,24 @@ EXAMPLES: Final[tuple[e.AnyEvent, ...]] = (
         theirs_currency="XTS",
     ),
     e.DiscrepancyResolved(subject=CAP, how="accepted_ours", evidence=BOX),
+    e.SettlementReported(
+        processor="stripe",
+        account="acct_1",
+        payout_id="po_1",
+        amount=Money(570, "USD"),
+        arrived_at=AT,
+        lines=1,
+        converted=(e.Conversion(SIX, Money(648, "USD")),),
+    ),
+    e.SettlementMatched(processor="stripe", line=LINE, match=MATCH),
+    e.SettlementUnmatched(
+        processor="stripe",
+        line=LINE,
+        reason="amount_differs",
+        order_id=MATCH.order_id,
+        subject=CAP,
+        undone=MATCH,
+    ),
     e.MerchantRegistered(profile=BOX),
     e.ProfileChanged(profile=BOX),
     e.KeyIssued(
@@ -253,10 +290,13 @@ EXAMPLES: Final[tuple[e.AnyEvent, ...]] = (
         endpoint_id=WHE,
         url=BOX,
         events=("*",),
+        description=BOX,
         status="disabled",
         disabled_reason="410 Gone",
     ),
     e.EndpointRemoved(endpoint_id=WHE),
+    e.EndpointSecretRotated(endpoint_id=WHE, secret_id="5f1d0c"),
+    e.EndpointTested(endpoint_id=WHE),
     e.CustomerErased(subject="5f1d0c", mode="live"),
 )
 
