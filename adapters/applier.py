@@ -31,6 +31,10 @@ class Stopped(Exception):
     """A projection that cannot park a stream met an event that it cannot apply."""
 
 
+class Paused(Exception):
+    """An operator has the live tables stand still."""
+
+
 class Applier:
     """Writes to generation `n` of one projection; the connection is its own."""
 
@@ -38,6 +42,7 @@ class Applier:
         self._db = db
         self._projection = projection
         self._n = n
+        self._live = False
         stopped.labels(projection=projection.name).set(0)
 
     async def commit(self, rows: Sequence[Row], *, source: str) -> int:
@@ -49,6 +54,7 @@ class Applier:
 
         Raises:
             Overtaken: the rows do not follow, or the bus brought another log's.
+            Paused: the tables are live, and are to stand still.
             Stopped: the first row cannot be applied and nothing can be parked.
             psycopg.Error: the database has a problem; nothing was written.
         """
@@ -56,7 +62,7 @@ class Applier:
         try:
             async with self._db.transaction():
                 position = await self._apply(rows, source)
-        except Overtaken:
+        except (Overtaken, Paused):
             raise
         except Exception as error:
             if not blames_events(error):
@@ -157,15 +163,24 @@ class Applier:
         """Lock the position and check that the rows follow on it; return the parked streams.
 
         Raises:
-            Overtaken: another projector moved the position, or the bus brought another log's rows.
+            Overtaken: another projector moved the position, the bus brought another log's rows, or
+                the tables were live when this began and are not any more.
+            Paused: the tables are live, and are to stand still.
         """
         key = (self._projection.name, self._n)
         cursor = await self._db.execute(
-            "SELECT position FROM projection_positions WHERE name = %s AND version = %s FOR UPDATE",
+            "SELECT position, live, live AND paused_at IS NOT NULL FROM projection_positions"
+            " WHERE name = %s AND version = %s FOR UPDATE",
             key,
         )
-        if await cursor.fetchone() != (rows[0].position - 1,):
+        position, live, paused = await cursor.fetchone() or (None, False, False)
+        if position != rows[0].position - 1:
             raise Overtaken("the position is not where this projector left it")
+        if self._live and not live:
+            raise Overtaken("other tables are live now")
+        if paused:
+            raise Paused
+        self._live = live
         if source == "bus":
             held = await events.read_page(self._db, rows[-1].position - 1, 1)
             if held[:1] != [rows[-1]]:

@@ -8,7 +8,7 @@ the position and are the log's own are taken, everything else is read from Postg
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
@@ -17,12 +17,11 @@ from prometheus_client import Gauge
 
 from adapters import log as events
 from adapters import read_models
-from adapters.applier import Applier, Overtaken, Stopped
-from adapters.feed import Feed
+from adapters.applier import Applier, Overtaken, Paused, Stopped
+from adapters.feed import Feed, Reader
 from adapters.log import PAGE, Connection, Row
-from adapters.nats import Bus
 from adapters.read_models import describe, install
-from adapters.waiting import end, set_within
+from adapters.waiting import set_within
 from projections.base import Projection
 
 POLL_S: Final = 0.5
@@ -34,10 +33,22 @@ MEASURE_S: Final = 1.0
 
 lag_events = Gauge("projection_lag_events", "Events that are not in the rows", ["projection"])
 lag_seconds = Gauge("projection_lag_seconds", "Age of the first of them", ["projection"])
+paused = Gauge("projection_paused", "Whether an operator has it stand still", ["projection"])
 log = structlog.get_logger(__name__)
 
 
 _TROUBLE: Final = (Overtaken, Stopped, psycopg.Error, OSError, TimeoutError)
+
+
+_MEASURE: Final = """
+SELECT greatest(h.head - p.position, 0),
+       coalesce(extract(epoch FROM clock_timestamp() - e.recorded_at), 0),
+       p.live AND p.paused_at IS NOT NULL
+FROM projection_positions p
+CROSS JOIN (SELECT coalesce(max(notification_id), 0) AS head FROM events) h
+LEFT JOIN events e ON e.notification_id = p.position + 1
+WHERE p.name = %s AND p.version = %s
+"""
 
 
 class Projector:
@@ -45,19 +56,20 @@ class Projector:
 
     `version` picks the tables, `{name}_v{version}`; None is the live ones,
     or the newest where the live ones are of other code; a swap is followed.
-    Without `bus` only Postgres is asked, every `POLL_S`.
+    `feed` is shared by the projectors of a process; without it only Postgres is asked, every
+    `POLL_S`.
     """
 
     def __init__(
         self,
         database_url: str,
-        bus: Bus | None,
+        feed: Feed | None,
         projection: Projection,
         *,
         version: int | None = None,
     ) -> None:
         self._url = database_url
-        self._bus = bus
+        self._feed = feed
         self._projection = projection
         self._version = version
         self._failures = 0
@@ -87,45 +99,52 @@ class Projector:
             if not await events.try_lock(db, f"loop.projector {self._projection.name} {n}"):
                 return
             await read_models.retry(db, self._projection, n)
-            await _Run(self, db, n).follow(stop)
+            while not stop.is_set():
+                try:
+                    await _Run(self, db, n).follow(stop)
+                except Paused:
+                    await self._rest(db, n, stop)
 
-    @contextlib.asynccontextmanager
-    async def feed(self, n: int, log_id: str, position: int) -> AsyncIterator[Feed | None]:
-        """Follow the bus behind `position`, if there is one."""
-        if self._bus is None:
-            yield None
-            return
-        durable = f"projector-{self._projection.name}-v{n}"
-        feed = Feed(self._bus, durable=durable, log_id=log_id, position=position)
-        task = asyncio.create_task(feed.run())
-        try:
-            yield feed
-        finally:
-            feed.close()
-            await end(task)
+    async def _rest(self, db: Connection, n: int, stop: asyncio.Event) -> None:
+        """Stand still until the operator resumes; keep telling how far behind it is."""
+        while not stop.is_set():
+            with contextlib.suppress(Paused):
+                self._measured_at = 0.0
+                await self.measure(db, n)
+                return
+            await set_within(stop, POLL_S)
 
-    async def measure(self, db: Connection, n: int, position: int) -> None:
+    def reader(
+        self, log_id: str, position: int
+    ) -> contextlib.AbstractContextManager[Reader | None]:
+        """Follow the feed behind `position`, if there is one."""
+        if self._feed is None:
+            return contextlib.nullcontext()
+        return self._feed.reader(log_id, position)
+
+    async def measure(self, db: Connection, n: int) -> None:
         """Set the gauges and see whether `n` is still to be filled, at most once in `MEASURE_S`.
 
         Raises:
-            Overtaken: other tables were made the live ones.
+            Overtaken: other tables were made the live ones, or these were dropped.
+            Paused: the tables are live, and are to stand still.
         """
         self._failures = 0
         if time.monotonic() - self._measured_at < MEASURE_S:
             return
         self._measured_at = time.monotonic()
+        name = self._projection.name
         if self._version is None and await read_models.generation(db, self._projection) != n:
             raise Overtaken("other tables are live now")
-        cursor = await db.execute(
-            "SELECT greatest((SELECT coalesce(max(notification_id), 0) FROM events) - %s, 0),"
-            " (SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM events"
-            " WHERE notification_id = %s)",
-            (position, position + 1),
-        )
+        cursor = await db.execute(_MEASURE, (name, n))
         row = await cursor.fetchone()
-        assert row is not None
-        lag_events.labels(projection=self._projection.name).set(float(row[0]))
-        lag_seconds.labels(projection=self._projection.name).set(float(row[1] or 0))
+        if row is None:
+            raise Overtaken("the tables were dropped")
+        lag_events.labels(projection=name).set(float(row[0]))
+        lag_seconds.labels(projection=name).set(float(row[1]))
+        paused.labels(projection=name).set(float(row[2]))
+        if row[2]:
+            raise Paused
 
     @property
     def projection(self) -> Projection:
@@ -150,20 +169,20 @@ class _Run:
         while not stop.is_set() and await self._from_log() == PAGE:
             pass
         log_id = await events.log_id(self._db)
-        async with self._projector.feed(self._n, log_id, self._position) as feed:
+        with self._projector.reader(log_id, self._position) as reader:
             while not stop.is_set():
-                if feed is None:
+                if reader is None:
                     if await self._from_log() == 0:
                         await set_within(stop, POLL_S)
                     continue
-                rows = following(await feed.get(POLL_S), self._position)
+                rows = following(await reader.get(POLL_S), self._position)
                 if rows is None:
                     while await self._from_log() == PAGE and not stop.is_set():
                         pass
                 elif rows:
                     self._position = await self._applier.commit(rows, source="bus")
-                await feed.ack(self._position)
-                await self._projector.measure(self._db, self._n, self._position)
+                reader.position = self._position
+                await self._projector.measure(self._db, self._n)
 
     async def _stored_position(self) -> int:
         cursor = await self._db.execute(
@@ -179,7 +198,7 @@ class _Run:
         rows = await events.read_page(self._db, self._position)
         if rows:
             self._position = await self._applier.commit(rows, source="log")
-        await self._projector.measure(self._db, self._n, self._position)
+        await self._projector.measure(self._db, self._n)
         return len(rows)
 
 

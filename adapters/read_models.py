@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
 
 from adapters.codec import decode_row
 from adapters.log import Connection, Row, connect
+from adapters.views import show
 from domain.events import Recorded
 from projections import PROJECTIONS
 from projections.base import PerStream, Projection
@@ -25,23 +25,27 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         version: of the tables, `{name}_v{version}`.
         code: of the code that fills them.
         live: whether the views show these tables.
+        role: `live`; `building` are newer tables, `kept` are those that were live before.
         head: position of the log's last event.
         lag_events: how many events are not in the rows.
         lag_seconds: age of the first of them, 0.0 when level.
         parked: streams that are left alone until they are retried.
         error: why it stands still, None when it moves.
+        paused_at: since when an operator has it stand still, None when it may move.
     """
 
     name: str
     version: int
     code: int
     live: bool
+    role: Literal["live", "building", "kept"]
     position: int
     head: int
     lag_events: int
     lag_seconds: float
     parked: int
     error: str | None
+    paused_at: datetime | None
     updated_at: datetime
 
 
@@ -84,20 +88,12 @@ async def create(db: Connection, projection: Projection, n: int, *, live: bool) 
     """Make the tables of generation `n`, at position 0, and the views on them if it is live."""
     await db.execute(projection.schema(n))
     await db.execute(
-        "INSERT INTO projection_positions (name, version, code, position, live)"
-        " VALUES (%s, %s, %s, 0, %s)",
-        (projection.name, n, projection.version, live),
+        "INSERT INTO projection_positions (name, version, code, position, live, tables)"
+        " VALUES (%s, %s, %s, 0, %s, %s)",
+        (projection.name, n, projection.version, live, list(projection.tables)),
     )
     if live:
-        await show(db, projection, n)
-
-
-async def show(db: Connection, projection: Projection, n: int) -> None:
-    """Point the live names at generation `n`."""
-    for table in projection.tables:
-        view = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}")
-        names = sql.Identifier(table), sql.Identifier(f"{table}_v{n}")
-        await db.execute(view.format(*names))
+        await show(db, projection.tables, n)
 
 
 async def generation(db: Connection, projection: Projection) -> int | None:
@@ -113,12 +109,15 @@ async def generation(db: Connection, projection: Projection) -> int | None:
 
 _STATUS: Final = """
 SELECT p.name, p.version, p.code, p.live, p.position, h.head,
+       CASE WHEN p.live THEN 'live' WHEN p.version > l.version THEN 'building' ELSE 'kept' END
+           AS role,
        greatest(h.head - p.position, 0) AS lag_events,
        coalesce(extract(epoch FROM clock_timestamp() - e.recorded_at), 0)::float8 AS lag_seconds,
        (SELECT count(*) FROM parked k WHERE k.projection = p.name AND k.version = p.version)
            AS parked,
-       p.error, p.updated_at
+       p.error, p.paused_at, p.updated_at
 FROM projection_positions p
+LEFT JOIN projection_positions l ON l.name = p.name AND l.live
 CROSS JOIN (SELECT coalesce(max(notification_id), 0) AS head FROM events) h
 LEFT JOIN events e ON e.notification_id = p.position + 1
 ORDER BY p.name, p.version

@@ -8,6 +8,7 @@ import psycopg
 import structlog
 
 from adapters.checkpoints import Checkpoints
+from adapters.feed import Feed
 from adapters.housekeeping import expire_idempotency
 from adapters.projector import Projector
 from adapters.relay import Relay
@@ -29,9 +30,11 @@ async def _relay(app: Application, stop: asyncio.Event) -> None:
 
 
 async def _projections(app: Application, stop: asyncio.Event) -> None:
+    feed = Feed(app.bus)
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(feed.run(stop))
         for projection in PROJECTIONS.values():
-            projector = Projector(app.settings.database_url, app.bus, projection)
+            projector = Projector(app.settings.database_url, feed, projection)
             tasks.create_task(projector.run(stop))
 
 

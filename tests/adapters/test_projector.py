@@ -9,12 +9,12 @@ from pathlib import Path
 
 import nats
 import pytest
-from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 from psycopg import sql
 
+from adapters.applier import applied_total
 from adapters.embedded.nats import EmbeddedNats
 from adapters.feed import Feed
 from adapters.log import Connection, Row, connect, read_page
@@ -86,11 +86,21 @@ async def level(database_url: str, history: History, *names: str) -> None:
     await until(there)
 
 
-async def acknowledged_upto(js: JetStreamContext, consumer: str) -> int:
-    with contextlib.suppress(NotFoundError, NatsError, TimeoutError):
-        info = await js.consumer_info(STREAM, consumer)
-        return (info.ack_floor.stream_seq if info.ack_floor else 0) or 0
-    return 0
+def by_bus(projection: str) -> float:
+    """How many events the bus has brought to a projection in this process."""
+    return applied_total.labels(projection=projection, source="bus")._value.get()
+
+
+async def comes_by_bus(database_url: str, history: History, name: str) -> None:
+    """Append until the bus is what brings it."""
+    before = by_bus(name)
+
+    async def brought() -> bool:
+        history.append(life())
+        await level(database_url, history, name)
+        return by_bus(name) > before
+
+    await until(brought)
 
 
 def assert_tally_is_exact(history: History, head: int | None = None) -> None:
@@ -104,18 +114,17 @@ async def test_events_flow_over_the_bus_into_every_projection(
 ) -> None:
     projections = [*PROJECTIONS.values(), Tally()]
     names = [p.name for p in projections]
-    projectors = [Projector(database_url, bus, p) for p in projections]
-    async with running(Relay(database_url, bus), *projectors):
+    feed = Feed(bus)
+    projectors = [Projector(database_url, feed, p) for p in projections]
+    async with running(Relay(database_url, bus), feed, *projectors):
+        for name in names:
+            await comes_by_bus(database_url, history, name)
         for _ in range(30):
             history.append([*life(), *life()])
             await asyncio.sleep(0)
         await level(database_url, history, *names)
-
-        async def acknowledged() -> bool:
-            floors = [await acknowledged_upto(js, f"projector-{name}-v1") for name in names]
-            return floors == [history.head] * len(names)
-
-        await until(acknowledged)
+        consumers = await js.consumers_info(STREAM)
+        assert len(consumers) == 1, "one for all projectors of a process"
     assert_tally_is_exact(history)
     for projection in projections:
         assert (await compare(database_url, projection)).differences == ()
@@ -132,7 +141,9 @@ async def test_gaps_duplicates_disorder_and_foreign_messages_change_nothing(
         rows = await read_page(db, 0)
     # A bus that lies: every sequence carries some other row, or one of another log.
     await js.add_stream(StreamConfig(name=STREAM, subjects=["loop.>"]))
-    async with running(Projector(database_url, bus, Tally()), Projector(database_url, bus, ORDERS)):
+    feed = Feed(bus)
+    projectors = [Projector(database_url, feed, p) for p in (Tally(), ORDERS)]
+    async with running(feed, *projectors):
         for wrong in [*reversed(rows), *rows[3:9], *rows[3:9]]:
             await publish(js, wrong, identity[0])
         for row in rows:
@@ -162,24 +173,46 @@ async def test_a_feed_gives_only_rows_of_its_log_from_its_position_on(
         rows, ["ours", "ours", "theirs", "ours", "theirs", "ours", "ours"], strict=True
     ):
         await publish(js, row, log_id)
-    feed = Feed(bus, durable="some", log_id="ours", position=1)
-    task = asyncio.create_task(feed.run())
+    feed = Feed(bus)
     got: list[Row] = []
+    with feed.reader("ours", 1) as reader:
+        async with running(feed):
 
-    async def complete() -> bool:
-        got.extend(await feed.get(0.1))
-        return len(got) >= 4
+            async def complete() -> bool:
+                got.extend(await reader.get(0.1))
+                return len(got) >= 4
 
-    await until(complete)
+            await until(complete)
     assert got == [rows[1], rows[3], rows[5], rows[6]]
-    await feed.ack(7)
 
-    async def acknowledged() -> bool:
-        return await acknowledged_upto(js, "some") == 7
 
-    await until(acknowledged)
-    feed.close()
-    await task
+async def test_a_reader_that_is_slow_finds_the_oldest_rows_gone_and_nobody_else_waits_for_it(
+    database_url: str,
+    history: History,
+    js: JetStreamContext,
+    bus: Bus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.feed.BUFFERED_MAX", 3)
+    history.append(life())
+    async with await connect(database_url, "test") as db:
+        rows = await read_page(db, 0)
+    await js.add_stream(stream_config(log_id="ours", first_seq=1))
+    feed = Feed(bus)
+    got: list[Row] = []
+    with feed.reader("ours", 0) as quick, feed.reader("ours", 0) as slow:
+        async with running(feed):
+            for row in rows:
+                await publish(js, row, "ours")
+
+                async def brought(row: Row = row) -> bool:
+                    got.extend(await quick.get(0.1))
+                    return row in got
+
+                await until(brought)
+            assert got == rows
+            assert await slow.get(1) == rows[-3:]
+            assert following(rows[-3:], 0) is None
 
 
 async def test_projectors_follow_a_stream_that_was_made_anew(
@@ -192,17 +225,14 @@ async def test_projectors_follow_a_stream_that_was_made_anew(
     monkeypatch.setattr("adapters.relay.LOOK_S", 0.5)
     monkeypatch.setattr("adapters.feed.AGAIN_S", 0.1)
 
-    async def acknowledged() -> bool:
-        return await acknowledged_upto(js, "projector-tally-v1") == history.head
-
-    async with running(Relay(database_url, bus, kept=3), Projector(database_url, bus, Tally())):
+    feed = Feed(bus)
+    projector = Projector(database_url, feed, Tally())
+    async with running(Relay(database_url, bus, kept=3), feed, projector):
         for _ in range(2):
-            history.append(life())
-            await level(database_url, history, "tally")
+            await comes_by_bus(database_url, history, "tally")
             with contextlib.suppress(NotFoundError):
                 await js.delete_stream(STREAM)
-            history.append(life())
-            await until(acknowledged)
+            await comes_by_bus(database_url, history, "tally")
     assert_tally_is_exact(history)
 
 
@@ -213,12 +243,11 @@ async def test_a_message_that_is_not_the_rows_copy_is_never_applied(
     identity = history.db.execute("SELECT log_id FROM log_identity").fetchone()
     assert identity is not None
     await js.add_stream(stream_config(log_id=identity[0], first_seq=1))
-    async with running(Projector(database_url, bus, ORDERS)):
+    feed = Feed(bus)
+    async with running(feed, Projector(database_url, feed, ORDERS)):
 
         async def subscribed() -> bool:
-            with contextlib.suppress(NotFoundError):
-                return bool(await js.consumer_info(STREAM, "projector-orders-v1"))
-            return False
+            return bool(await js.consumers_info(STREAM))
 
         await until(subscribed)
         history.append([("ord_lost", created(7))])
@@ -240,7 +269,8 @@ async def test_without_nats_projections_follow_all_the_same(
     database_url: str, history: History
 ) -> None:
     bus = Bus("nats://127.0.0.1:1", name="nowhere")
-    async with bus, running(Projector(database_url, bus, Tally())):
+    feed = Feed(bus)
+    async with bus, running(feed, Projector(database_url, feed, Tally())):
         history.append(life())
         await level(database_url, history, "tally")
         history.append(life())
@@ -253,21 +283,15 @@ async def test_a_restart_of_nats_does_not_stop_projections(
 ) -> None:
     with EmbeddedNats(tmp_path) as server:
         bus = Bus(server.url, name="test")
-        async with bus, running(Relay(database_url, bus), Projector(database_url, bus, Tally())):
-            history.append(life())
-            await level(database_url, history, "tally")
+        feed = Feed(bus)
+        projector = Projector(database_url, feed, Tally())
+        async with bus, running(Relay(database_url, bus), feed, projector):
+            await comes_by_bus(database_url, history, "tally")
             server.stop()
             history.append(life())
             await level(database_url, history, "tally")
             server.start()
-            history.append(life())
-            await level(database_url, history, "tally")
-            js = (await bus.client(10)).jetstream(timeout=2)
-
-            async def acknowledged() -> bool:
-                return await acknowledged_upto(js, "projector-tally-v1") == 21
-
-            await until(acknowledged)
+            await comes_by_bus(database_url, history, "tally")
     assert_tally_is_exact(history)
 
 
@@ -275,8 +299,9 @@ async def test_two_projectors_of_one_projection_share_no_work(
     database_url: str, nats_url: str, history: History, js: JetStreamContext, bus: Bus
 ) -> None:
     async with Bus(nats_url, name="second") as other:
-        workers: list[Runs] = [Projector(database_url, b, Tally()) for b in (bus, other)]
-        async with running(Relay(database_url, bus), *workers):
+        feeds = [Feed(bus), Feed(other)]
+        workers: list[Runs] = [Projector(database_url, feed, Tally()) for feed in feeds]
+        async with running(Relay(database_url, bus), *feeds, *workers):
             for _ in range(20):
                 history.append(life())
                 await asyncio.sleep(0)
@@ -288,6 +313,7 @@ async def test_two_projectors_of_one_projection_share_no_work(
 CHILD = """
 import asyncio, json, sys
 from pathlib import Path
+from adapters.feed import Feed
 from adapters.nats import Bus
 from adapters.projector import Projector
 from tests.adapters.test_projector import Tally
@@ -296,8 +322,9 @@ from projections import PROJECTIONS
 async def main(database, url):
     async with Bus(url, name="child") as bus:
         stop = asyncio.Event()
-        projections = [Tally(), *PROJECTIONS.values()]
-        await asyncio.gather(*[Projector(database, bus, p).run(stop) for p in projections])
+        feed = Feed(bus)
+        projectors = [Projector(database, feed, p) for p in (Tally(), *PROJECTIONS.values())]
+        await asyncio.gather(*[each.run(stop) for each in (feed, *projectors)])
 
 asyncio.run(main(*json.loads(sys.argv[1])))
 """

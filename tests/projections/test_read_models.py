@@ -12,7 +12,8 @@ from psycopg import sql
 
 from adapters.log import Connection, connect
 from adapters.projector import Projector
-from adapters.read_models import create, install, projections_status, retry_parked, show
+from adapters.read_models import create, install, projections_status, retry_parked
+from adapters.views import show
 from domain import events as e
 from domain.ids import new_id
 from domain.metadata import Actor, Metadata
@@ -140,7 +141,7 @@ async def test_a_projector_follows_when_other_tables_are_made_live(
         async with db.transaction():
             await db.execute("UPDATE projection_positions SET live = false")
             await db.execute("UPDATE projection_positions SET live = true WHERE version = 2")
-            await show(db, orders_view, 2)
+            await show(db, orders_view.tables, 2)
         await level(2)
     assert [row[0] for row in await rows(db, "orders")] == ["ord_a", "ord_b"]
     assert (await compare(database_url, orders_view, version=2)).differences == ()
