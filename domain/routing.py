@@ -18,6 +18,8 @@ TOKEN_OWNERS: Final = {
 
 DEFAULT_BY_CURRENCY: Final = {"INR": "razorpay", "USD": "stripe", "EUR": "stripe"}
 DEFAULT_OTHERWISE: Final = "stripe"
+ASKS: Final = "eligible, the customer gives a payment method"
+_ELIGIBLE: Final = ("eligible", ASKS)
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,7 +88,10 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         excluded: processors that this order was tried at already.
         unfit: processors that cannot take it now and why, for example
-            `amount not representable` or `circuit open`.
+            `amount not representable` or `circuit_open`.
+        tokens: by processor; `token` belongs to the one that its prefix names.
+        asks: processors that can ask the customer for a payment method, where the customer can be
+            reached; they need no token.
     """
 
     order_id: str
@@ -99,6 +104,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     excluded: tuple[str, ...] = ()
     unfit: tuple[tuple[str, str], ...] = ()
     accounts: tuple[Account, ...] = ()
+    tokens: tuple[tuple[str, str], ...] = ()
+    asks: tuple[str, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -135,12 +142,17 @@ def route(policy: RoutingPolicy, inputs: Inputs, known: tuple[str, ...]) -> Deci
     """
     accounts = {account.processor: account for account in inputs.accounts}
     candidates = tuple(
-        Candidate(name, reason == "eligible", reason)
+        Candidate(name, reason in _ELIGIBLE, reason)
         for name in known
         for reason in [_reason(name, accounts.get(name), inputs)]
     )
-    eligible = tuple(c.processor for c in candidates if c.eligible)
-    rule, chosen = _choose(policy, inputs, eligible, accounts)
+    rule: str | None = None
+    chosen: str | None = None
+    # Whom the customer has to be asked for comes after whom a token is there for.
+    for wanted in _ELIGIBLE:
+        if chosen is None:
+            eligible = tuple(c.processor for c in candidates if c.reason == wanted)
+            rule, chosen = _choose(policy, inputs, eligible, accounts)
     return Decision(
         policy_version=policy.version,
         rule=rule,
@@ -150,20 +162,33 @@ def route(policy: RoutingPolicy, inputs: Inputs, known: tuple[str, ...]) -> Deci
     )
 
 
+def owner_of(token: str) -> str | None:
+    """Return the one processor that understands a token, None where its prefix names none."""
+    return next((o for p, o in TOKEN_OWNERS.items() if token.startswith(p)), None)
+
+
+def token_for(inputs: Inputs, processor: str) -> str | None:
+    """Return the token that a processor is given, None where there is none for it."""
+    named = dict(inputs.tokens).get(processor)
+    if named is not None or inputs.token is None:
+        return named
+    return inputs.token if owner_of(inputs.token) in {None, processor} else None
+
+
 def _reason(name: str, account: Account | None, inputs: Inputs) -> str:
     """Say why a processor cannot take this order, or `eligible`."""
-    owner = next((o for p, o in TOKEN_OWNERS.items() if (inputs.token or "").startswith(p)), None)
+    foreign = (inputs.token or inputs.tokens) and token_for(inputs, name) is None
     if account is None:
         return "not configured"
     if not account.enabled:
         return "disabled"
     if inputs.explicit not in (None, name):
         return "another processor was named"
-    if owner not in (None, name):
+    if foreign and name not in inputs.asks:
         return "foreign token"
     if name in inputs.excluded:
         return "already tried"
-    return dict(inputs.unfit).get(name, "eligible")
+    return dict(inputs.unfit).get(name, ASKS if foreign else "eligible")
 
 
 def _choose(

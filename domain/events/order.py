@@ -30,6 +30,7 @@ class OrderRouted(Event, frozen=True, kw_only=True, tag="order.routed.v1"):
     """The intent to try one processor; all that is sent comes from this event alone.
 
     `return_url` is ours and goes to the processor; `return_to` is the merchant's own, sealed.
+    `hosted`: the customer pays on our own page, and may try again there.
     """
 
     attempt_id: str
@@ -44,6 +45,7 @@ class OrderRouted(Event, frozen=True, kw_only=True, tag="order.routed.v1"):
     return_url: str | None = None
     return_to: Sealed | None = None
     challenge_timeout_s: int = 900
+    hosted: bool = False
 
 
 class ProcessorReferenced(Event, frozen=True, kw_only=True, tag="order.processor_referenced.v1"):
@@ -95,10 +97,11 @@ class OutcomeUnknown(Event, frozen=True, kw_only=True, tag="order.outcome_unknow
 
 
 class AttemptFenced(Event, frozen=True, kw_only=True, tag="order.attempt_fenced.v1"):
-    """Proven that this attempt can never take money."""
+    """Proven that this attempt can never take money. `next`: what follows, where it changes."""
 
     attempt_id: str
     proof: Proof
+    next: Next | None = None
 
 
 class VoidRequested(Event, frozen=True, kw_only=True, tag="order.void_requested.v1"):

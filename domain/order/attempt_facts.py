@@ -1,10 +1,11 @@
 """What processors report of attempts: authorized, declined, fenced, voided. Never refused."""
 
+from msgspec.structs import replace
+
 from domain import events as e
 from domain.money import EXPONENTS, Money
 from domain.order import commands as c
 from domain.order.rules import (
-    ATTEMPTS_MAX,
     Events,
     after_authorization,
     authorization,
@@ -12,6 +13,7 @@ from domain.order.rules import (
     failed_with,
     finish,
     hold_gone,
+    may_ask_again,
     may_fail_over,
 )
 from domain.order.state import Attempt, Order, Stray
@@ -124,10 +126,7 @@ def _following(order: Order, command: c.RecordDeclined) -> e.Next:
     """Return what a decline leads to: another processor, the customer, or the end."""
     if may_fail_over(order, command.failover, command.retry_class):
         return "failover"
-    hosted = order.checkout_session_id is not None
-    if hosted and command.retry_class != "stop" and len(order.attempts) < ATTEMPTS_MAX:
-        return "customer"
-    return "end"
+    return "customer" if may_ask_again(order, command.retry_class) else "end"
 
 
 def record_unknown(order: Order, command: c.RecordUnknown) -> Events:
@@ -176,7 +175,22 @@ def record_fenced(order: Order, command: c.RecordFenced) -> Events:
     )  # fmt: skip
     if order.cancel_requested:
         return (fenced, e.OrderCancelled(reason=order.cancel_reason))
-    return (fenced,) if may_go_on else (fenced, failed_with(command.code))
+    if may_go_on:
+        return (fenced,)
+    if _asks_again(order, command.code):
+        return (replace(fenced, next="customer"),)
+    return (fenced, failed_with(command.code))
+
+
+def _asks_again(order: Order, code: str) -> bool:
+    """Whether an attempt that came to nothing leads back to the customer.
+
+    Who did not finish in time has the time of the session, where there is one.
+    """
+    in_time = code == "processor_unavailable" or (
+        code == "authentication_timeout" and order.checkout_session_id is not None
+    )
+    return in_time and may_ask_again(order, "failover")
 
 
 def _never_sent(attempt: Attempt) -> bool:

@@ -31,7 +31,10 @@ class CreateOrder(Command, frozen=True, kw_only=True):
 
 
 class Pay(Command, frozen=True, kw_only=True):
-    """Try one processor, as routing decided. `account` fields pin whose money it is."""
+    """Try one processor, as routing decided. `account` fields pin whose money it is.
+
+    `hosted`: the customer pays on our own page.
+    """
 
     attempt_id: str
     decision: Decision
@@ -41,6 +44,7 @@ class Pay(Command, frozen=True, kw_only=True):
     return_url: str | None = None
     return_to: Sealed | None = None
     challenge_timeout_s: int = 900
+    hosted: bool = False
 
 
 class FailOver(Command, frozen=True, kw_only=True):
@@ -98,7 +102,7 @@ class WarnExpiring(Command, frozen=True, kw_only=True):
 
 
 class ExpireSession(Command, frozen=True, kw_only=True):
-    """End an order that nobody paid before `expires_at`."""
+    """End an order that nobody paid in time: before its session ended, or after a no."""
 
 
 class ResolveDiscrepancy(Command, frozen=True, kw_only=True):

@@ -185,6 +185,7 @@ def _routed(event: e.OrderRouted, meta: Metadata) -> Attempt:
         return_url=event.return_url,
         return_to=event.return_to,
         challenge_timeout_s=event.challenge_timeout_s,
+        hosted=event.hosted,
         correlation_id=meta.correlation_id,
         status="in_flight",
         decision=event.decision,
@@ -243,6 +244,8 @@ def _fenced(order: Order, event: e.AttemptFenced, meta: Metadata) -> Order:
     change |= {"challenge": None, "deadline": None}
     if attempt.status != "declined":
         change["status"] = "fenced"
+    if event.next is not None:
+        change["next"] = event.next
     return _attempt(order, event.attempt_id, meta, **change)
 
 

@@ -11,9 +11,11 @@ from domain.order.rules import (
     Events,
     after_authorization,
     capture_intent,
+    failed_with,
     finish,
     goes_on,
     invalid_status,
+    may_ask_again,
     no_processor,
     order_quarantined,
     stray_refund,
@@ -40,6 +42,16 @@ def create(command: c.CreateOrder) -> Events:
 
 def pay(order: Order, command: c.Pay) -> Events:
     """Try a processor; refused by status, quarantine, too many tries and without a candidate."""
+    check_payable(order)
+    if command.decision.chosen is None:
+        raise no_processor(command.decision)
+    assert not any(a.can_take_money for a in order.attempts), "earlier attempts are closed"
+
+    return (_routed(order, command, command.decision),)
+
+
+def check_payable(order: Order) -> None:
+    """Refuse to pay an order by status, quarantine and too many tries, in this order."""
     if order.status != "pending" and not order.awaits_customer:
         raise invalid_status(order, "paid")
     if order.cancel_requested:
@@ -48,11 +60,6 @@ def pay(order: Order, command: c.Pay) -> Events:
         raise order_quarantined()
     if len(order.attempts) >= ATTEMPTS_MAX:
         raise Rejected("invalid_status", f"This order was tried {ATTEMPTS_MAX} times already.")
-    if command.decision.chosen is None:
-        raise no_processor(command.decision)
-    assert not any(a.can_take_money for a in order.attempts), "earlier attempts are closed"
-
-    return (_routed(order, command, command.decision),)
 
 
 def _routed(order: Order, command: c.Pay | c.FailOver, decision: Decision) -> e.OrderRouted:
@@ -72,6 +79,7 @@ def _routed(order: Order, command: c.Pay | c.FailOver, decision: Decision) -> e.
         return_url=command.return_url,
         return_to=command.return_to,
         challenge_timeout_s=command.challenge_timeout_s,
+        hosted=command.hosted if isinstance(command, c.Pay) else order.page_open,
     )
 
 
@@ -81,6 +89,10 @@ def fail_over(order: Order, command: c.FailOver) -> Events:
     if live is None or not goes_on(order) or order.quarantine:
         return ()
     if command.decision is None or command.decision.chosen is None or order.cancel_requested:
+        retry_class = live.failure.retry_class if live.failure else "failover"
+        if may_ask_again(order, retry_class):
+            proof = live.proof or "cancelled_at_processor"
+            return (e.AttemptFenced(attempt_id=live.id, proof=proof, next="customer"),)
         return finish(order, live, may_go_on=False)
     return (_routed(order, command, command.decision),)
 
@@ -196,6 +208,8 @@ def expire_session(order: Order) -> Events:
     """End an order that nobody paid in time."""
     if order.ended or (order.status != "pending" and not order.awaits_customer):
         return ()
+    if order.expires_at is None:
+        return (failed_with("authentication_timeout"),) if order.awaits_customer else ()
     return (e.OrderExpired(cause="session"),)
 
 

@@ -23,12 +23,25 @@ def may_fail_over(order: Order, failover: Failover, retry_class: str) -> bool:
     """Tell whether a closed no of this class may be followed by another processor."""
     live = order.live
     assert live is not None, "only an attempt fails over"
-    hops = len(order.attempts) - 1
+    hops = len(order.round) - 1
     return (
         failover.enabled
         and retry_class in failover.classes
-        and hops < min(failover.hops_max, ATTEMPTS_MAX - 1)
+        and hops < failover.hops_max
+        and len(order.attempts) < ATTEMPTS_MAX
         and live.decision.inputs.explicit is None
+        and not order.cancel_requested
+        and not order.quarantine
+        and not order.ended
+    )
+
+
+def may_ask_again(order: Order, retry_class: str) -> bool:
+    """Tell whether a no of this class leads back to the customer, on a page that is open."""
+    return (
+        order.page_open
+        and retry_class != "stop"
+        and len(order.attempts) < ATTEMPTS_MAX
         and not order.cancel_requested
         and not order.quarantine
         and not order.ended

@@ -1,7 +1,7 @@
 """What is known of an order: attempts, captures, refunds, disputes, and the resulting status."""
 
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ AttemptStatus = Literal[
     "expired",
 ]  # fmt: skip
 End = Literal["failed", "cancelled", "expired"]
+_COLLECTING: Final = ("collect_payment_method", "razorpay_checkout")
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,6 +52,7 @@ class Attempt(State, frozen=True, kw_only=True):
         held: what is authorized and neither captured nor released.
         closed: a declined attempt that can take no money any more.
         next: what a decline leads to once the attempt is closed.
+        hosted: the customer pays on our own page.
         doubt: the operation whose outcome is unknown.
         void_key: set while a void is asked for and unanswered.
         expiring_warned: the merchant was told that the hold lapses soon.
@@ -83,6 +85,7 @@ class Attempt(State, frozen=True, kw_only=True):
     failure: Failure | None = None
     closed: bool = False
     next: Next = "end"
+    hosted: bool = False
     proof: Proof | None = None
     doubt: Operation | None = None
     void_key: str | None = None
@@ -265,11 +268,36 @@ class Order(State, frozen=True, kw_only=True):
         live = self.live
         return (
             live is not None
-            and live.status == "declined"
+            and live.status in {"declined", "fenced"}
             and live.closed
             and live.next == "customer"
             and not self.ended
         )
+
+    @property
+    def customer_deadline(self) -> datetime | None:
+        """Until when a customer who may try again has time, None for any other order."""
+        live = self.live
+        if live is None or not self.awaits_customer:
+            return None
+        return self.expires_at or live.updated_at + timedelta(seconds=live.challenge_timeout_s)
+
+    @property
+    def page_open(self) -> bool:
+        """Whether the customer is on our hosted page, or was sent there."""
+        live = self.live
+        collects = live is not None and live.challenge in _COLLECTING
+        return (
+            collects
+            or self.checkout_session_id is not None
+            or any(a.hosted or a.next == "customer" for a in self.attempts)
+        )
+
+    @property
+    def round(self) -> tuple[Attempt, ...]:
+        """The attempts since the customer last paid: the first, and those by failover."""
+        ends = [n for n, a in enumerate(self.attempts[:-1], 1) if a.next == "customer"]
+        return self.attempts[max(ends, default=0) :]
 
     @property
     def status(self) -> OrderStatus:

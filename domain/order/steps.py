@@ -53,10 +53,10 @@ def steps(order: Order) -> tuple[Step, ...]:
 
 
 def _of_session(order: Order) -> list[Step]:
-    waits = order.expires_at is not None and not order.ended
-    if waits and (order.status == "pending" or order.awaits_customer):
-        return [Step(subject=order.id, operation="expire_session", at=order.expires_at)]
-    return []
+    at = order.expires_at if order.status == "pending" else order.customer_deadline
+    if at is None or order.ended:
+        return []
+    return [Step(subject=order.id, operation="expire_session", at=at)]
 
 
 def _of_live(order: Order) -> list[Step]:  # noqa: C901 - one case per status
