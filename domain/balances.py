@@ -7,10 +7,10 @@
 - `available`: `payable` less `disputed`: captured, less what was refunded, lost in disputes, kept
   as fees or paid out, and less what a dispute has withdrawn. It is below zero when the merchant
   owes.
-- `paidOut`: the debits of `bank`; its balance is zero, because a payout goes through it.
+- `paidOut`: `bank`, what the processors say they paid out, less what they took back.
 
-While nothing is paid out in another currency, `available` + `pending` is exactly `receivable`:
-what the processors hold.
+`available` + `pending` is what the processors hold (`receivable`), and of what they paid out that
+which no order explains yet (`bank` less `bank_contra`, and `fx`).
 """
 
 from collections.abc import Iterable
@@ -41,8 +41,7 @@ def balances(accounts: Iterable[AccountTotals]) -> list[Balance]:
     for account, currency, debited, credited in accounts:
         kinds = totals.setdefault(currency, {})
         kind = account.partition(":")[0]
-        minor = debited if kind == "bank" else balance(account, debited, credited)
-        kinds[kind] = kinds.get(kind, 0) + minor
+        kinds[kind] = kinds.get(kind, 0) + balance(account, debited, credited)
     return [_balance(currency, totals[currency]) for currency in sorted(totals)]
 
 

@@ -4,6 +4,11 @@ The journal is the log seen through `postings`. Every account is per mode and cu
 that name no merchant (`fees:…`, `bank:…`) are kept per merchant all the same: what one merchant's
 events moved in them is that merchant's part of the account.
 
+What a processor says it paid out goes from `receivable` to `bank`; each line of its report that
+orders explain goes from `payable` to `bank_contra`. What is in `bank` and not there is yet to be
+explained. Of a payout in another currency than the customer paid in, both legs go through `fx`: the
+first with the report, the second line by line.
+
 A discrepancy posts nothing: until an operator settles it nobody knows what is true, and what is
 settled is posted by the capture or refund that follows. Requests post nothing either.
 """
@@ -20,7 +25,9 @@ Direction = Literal["debit", "credit"]
 Move: TypeAlias = tuple[str, str, Money]
 """Account to debit, account to credit, amount."""
 
-_CREDIT_NORMAL: Final = ("holds_contra:", "payable:", "suspense:", "fees:platform")
+_CREDIT_NORMAL: Final = (
+    "holds_contra:", "payable:", "suspense:", "fees:platform", "bank_contra:",
+)  # fmt: skip
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,16 +136,21 @@ def _moves(event: e.AnyEvent, merchant: str) -> list[Move]:  # noqa: C901, PLR09
             lost = event.lost_amount
             return [(f"payable:{merchant}", f"disputed:{merchant}", lost)] if lost else []
         case e.FeeRecorded():
-            receivable = f"receivable:{event.processor}:{merchant}"
-            return [
-                (f"fees:{event.processor}", receivable, event.amount),
-                (f"payable:{merchant}", "fees:platform", event.amount),
-            ]
+            return _fee(f"{event.processor}:{merchant}", merchant, event.amount)
         case e.StrayPaymentFound():
             if event.state == "held":
                 return []
             of = f"{event.processor}:{merchant}"
             return [(f"receivable:{of}", f"suspense:{of}", event.amount)]
+        case e.SettlementReported():
+            return _reported(event, merchant)
+        case e.SettlementMatched():
+            return _matched(event.processor, merchant, event.line, event.match)
+        case e.SettlementUnmatched():
+            if event.undone is None:
+                return []
+            back = _matched(event.processor, merchant, event.line, event.undone)
+            return [(credited, debited, amount) for debited, credited, amount in back]
         case (
             e.OrderCreated()
             | e.OrderRouted()
@@ -197,3 +209,51 @@ def _refund(event: e.OrderRefunded | e.RefundReversed, merchant: str) -> Move:
 
 def _withdrawn(event: e.DisputeFundsWithdrawn | e.DisputeFundsReinstated, merchant: str) -> Move:
     return f"disputed:{merchant}", f"receivable:{event.processor}:{merchant}", event.amount
+
+
+def _reported(event: e.SettlementReported, merchant: str) -> list[Move]:
+    """Return the moves of a payout: to the bank, what was converted over `fx`."""
+    of = f"{event.processor}:{merchant}"
+    moves = [(f"bank:{event.processor}", f"receivable:{of}", event.amount)]
+    for part in event.converted:
+        moves.append((f"fx:{of}", f"receivable:{of}", part.gross))
+        moves.append((f"receivable:{of}", f"fx:{of}", part.settled))
+    return moves
+
+
+def _matched(processor: str, merchant: str, line: e.Line, match: e.Match) -> list[Move]:
+    """Return the moves of an explained line: what was owed has been paid out."""
+    of = f"{processor}:{merchant}"
+    paid = f"bank_contra:{processor}"
+    if match.outside:
+        return [*_unconverted(of, line), (f"receivable:{of}", paid, line.net)]
+    if line.kind == "fee":
+        back = Money(-line.net.minor, line.net.currency)
+        return [*_fee(of, merchant, back), (f"payable:{merchant}", paid, line.net)]
+    owed = f"suspense:{of}" if match.stray else f"payable:{merchant}"
+    moves = [(owed, paid, line.settled), (paid, f"payable:{merchant}", line.fee)]
+    if line.is_converted:
+        moves += [(owed, f"fx:{of}", line.gross), (f"fx:{of}", owed, line.settled)]
+    if match.gross_off is not None:
+        moves.append((f"receivable:{of}", owed, match.gross_off))
+    if match.fee_off is not None:
+        moves += _fee(of, merchant, match.fee_off)
+    return moves
+
+
+def _unconverted(of: str, line: e.Line) -> list[Move]:
+    """Return the opposite of what the report moved over `fx` for a line."""
+    if not line.is_converted:
+        return []
+    return [
+        (f"receivable:{of}", f"fx:{of}", line.gross),
+        (f"fx:{of}", f"receivable:{of}", line.settled),
+    ]
+
+
+def _fee(of: str, merchant: str, amount: Money) -> list[Move]:
+    """Return the moves of a processor's fee, passed on in full; `of` is processor and merchant."""
+    return [
+        (f"fees:{of.partition(':')[0]}", f"receivable:{of}", amount),
+        (f"payable:{merchant}", "fees:platform", amount),
+    ]

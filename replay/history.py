@@ -138,6 +138,12 @@ def in_words(data: e.AnyEvent) -> str:  # noqa: C901, PLR0912 - one case per eve
         case e.DiscrepancyFound():
             theirs = f"{data.theirs_minor} {data.theirs_currency} (minor units)"
             return f"{data.operation}: ours {data.ours}, theirs {theirs}"
+        case e.SettlementReported():
+            return f"{data.amount} paid out by {data.processor} as {data.payout_id}"
+        case e.SettlementMatched():
+            return f"{data.line.net} of {data.line.id} explained"
+        case e.SettlementUnmatched():
+            return f"{data.line.net} of {data.line.id} not explained: {data.reason}"
         case _:
             return _fields(data)
 

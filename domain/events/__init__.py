@@ -69,6 +69,16 @@ from domain.events.order_money import (
     Remainder,
     StrayPaymentFound,
 )
+from domain.events.settlement import (
+    Conversion,
+    Line,
+    LineKind,
+    Match,
+    Mismatch,
+    SettlementMatched,
+    SettlementReported,
+    SettlementUnmatched,
+)
 from domain.metadata import Metadata
 
 __all__ = [
@@ -82,6 +92,7 @@ __all__ = [
     "CaptureMethod",
     "CaptureRequested",
     "ChallengeKind",
+    "Conversion",
     "CustomerErased",
     "DiscrepancyFound",
     "DiscrepancyResolved",
@@ -99,8 +110,12 @@ __all__ = [
     "FeeRecorded",
     "KeyIssued",
     "KeyRevoked",
+    "Line",
+    "LineKind",
+    "Match",
     "MerchantEvent",
     "MerchantRegistered",
+    "Mismatch",
     "Next",
     "Operation",
     "OrderAuthorized",
@@ -128,6 +143,10 @@ __all__ = [
     "RefundReversed",
     "Remainder",
     "RoutingSet",
+    "SettlementEvent",
+    "SettlementMatched",
+    "SettlementReported",
+    "SettlementUnmatched",
     "StrayPaymentFound",
     "VoidFailed",
     "VoidRequested",
@@ -185,7 +204,9 @@ MerchantEvent: TypeAlias = (
     | CustomerErased
 )
 
-AnyEvent: TypeAlias = OrderEvent | MerchantEvent
+SettlementEvent: TypeAlias = SettlementReported | SettlementMatched | SettlementUnmatched
+
+AnyEvent: TypeAlias = OrderEvent | MerchantEvent | SettlementEvent
 
 EVENT_TYPES: dict[str, type[Any]] = {tag_of(kind): kind for kind in get_args(AnyEvent)}
 """Every tag of the catalogue and its type."""

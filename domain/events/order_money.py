@@ -25,7 +25,10 @@ class CaptureRequested(Event, frozen=True, kw_only=True, tag="order.capture_requ
 
 
 class OrderCaptured(Event, frozen=True, kw_only=True, tag="order.captured.v1"):
-    """The processor took the money. `remaining` is what is still held afterwards."""
+    """The processor took the money. `remaining` is what is still held afterwards.
+
+    `fee_expected`: the processor's fee becomes known later, and is looked up.
+    """
 
     attempt_id: str
     capture_id: str
@@ -35,6 +38,7 @@ class OrderCaptured(Event, frozen=True, kw_only=True, tag="order.captured.v1"):
     released: Money
     remaining: Money
     remaining_expires_at: datetime | None = None
+    fee_expected: bool = False
 
 
 class CaptureFailed(Event, frozen=True, kw_only=True, tag="order.capture_failed.v1"):
@@ -133,7 +137,11 @@ class DisputeClosed(Event, frozen=True, kw_only=True, tag="order.dispute_closed.
 
 
 class FeeRecorded(Event, frozen=True, kw_only=True, tag="order.fee_recorded.v1"):
-    """The processor's fee for a capture, refund or dispute became known."""
+    """The processor's fee for a capture, refund or dispute became known.
+
+    It is in the currency that the processor settles in. `subject` is our capture, refund or
+    dispute, or a stray payment, with `:reversed` behind it where the money came back.
+    """
 
     processor: str
     of: FeeOf

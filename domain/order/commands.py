@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from domain.events import CaptureMethod, ChallengeKind, Operation, Proof
+from domain.events import CaptureMethod, ChallengeKind, FeeOf, Operation, Proof
 from domain.metadata import Sealed
 from domain.money import Money
 from domain.routing import Decision, Failover, RetryClass
@@ -176,7 +176,8 @@ class RecordFenced(Command, frozen=True, kw_only=True):
 class RecordCaptured(Command, frozen=True, kw_only=True):
     """The processor took money; `capture_id` None where we did not ask for it.
 
-    `new_id` names such a capture, `refund_id` the refund of a stray one.
+    `new_id` names such a capture, `refund_id` the refund of a stray one. `fee_expected`: its fee
+    can be looked up.
     """
 
     attempt_id: str
@@ -189,6 +190,7 @@ class RecordCaptured(Command, frozen=True, kw_only=True):
     refund_id: str
     remaining_expires_at: datetime | None = None
     capture_before: datetime | None = None
+    fee_expected: bool = False
 
 
 class RecordCaptureFailed(Command, frozen=True, kw_only=True):
@@ -258,11 +260,16 @@ class RecordDispute(Command, frozen=True, kw_only=True):
 
 
 class RecordFee(Command, frozen=True, kw_only=True):
-    """The processor's fee became known."""
+    """The processor's fee became known, in the currency that it settles in.
+
+    Attributes:
+        subject: our capture, refund or dispute, or a stray payment.
+        reference: the processor's, where ours is not known; what is not in the order has no fee.
+        reversal: it came with money that came back: a refund that failed, a dispute won.
+    """
 
     attempt_id: str
-    of: Literal["capture", "refund", "dispute"]
-    subject: str
+    of: FeeOf
     amount: Money
 
 

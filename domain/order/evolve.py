@@ -266,6 +266,7 @@ def _capture_requested(event: e.CaptureRequested, meta: Metadata) -> Capture:
 def _captured(order: Order, event: e.OrderCaptured, meta: Metadata) -> Order:
     """A capture that we did not ask for has no row yet and gets one."""
     done = {"status": "succeeded", "processor_id": event.processor_id, "amount": event.amount}
+    done |= {"fee_expected": event.fee_expected}
     if order.capture(event.capture_id) is None:
         capture = Capture(
             id=event.capture_id,

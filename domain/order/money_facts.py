@@ -87,6 +87,7 @@ def _own_capture(
         released=nothing if kept else rest,
         remaining=rest if kept else nothing,
         remaining_expires_at=lapses_at if kept and rest.minor else None,
+        fee_expected=command.fee_expected,
     )
     return (*first, captured)
 
@@ -256,12 +257,32 @@ def record_fee(order: Order, command: c.RecordFee) -> Events:
     """Note a fee, once per kind and subject."""
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "a fee belongs to an attempt"
-    if (command.of, command.subject) in order.fees:
+    found = command.subject or _subject_of(order, command)
+    if found is None or command.amount.minor == 0:
+        return ()
+    subject = f"{found}:reversed" if command.reversal else found
+    if (command.of, subject) in order.fees:
         return ()
     recorded = e.FeeRecorded(
         processor=attempt.processor,
         of=command.of,
-        subject=command.subject,
+        subject=subject,
         amount=command.amount,
     )
     return (recorded,)
+
+
+def _subject_of(order: Order, command: c.RecordFee) -> str | None:
+    """Return our id of what the processor charges for."""
+    match command.of:
+        case "capture":
+            taken = [x for x in order.captures if x.status == "succeeded"]
+            found = next((x.id for x in taken if x.processor_id == command.reference), None)
+            stray = order.stray(command.reference)
+            return found or (stray.payment_id if stray and stray.state == "captured" else None)
+        case "refund":
+            back = (x.id for x in order.refunds if x.processor_id == command.reference)
+            return next(back, None)
+        case "dispute":
+            disputes = (x.id for x in order.disputes if x.processor_id == command.reference)
+            return next(disputes, None)

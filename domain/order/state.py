@@ -106,7 +106,7 @@ class Attempt(State, frozen=True, kw_only=True):
 
 
 class Capture(State, frozen=True, kw_only=True):
-    """One capture of an attempt's hold."""
+    """One capture of an attempt's hold; `fee_expected`: its fee can be looked up."""
 
     id: str
     attempt_id: str
@@ -120,6 +120,7 @@ class Capture(State, frozen=True, kw_only=True):
     processor_id: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    fee_expected: bool = False
 
 
 class Refund(State, frozen=True, kw_only=True):

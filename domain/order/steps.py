@@ -9,7 +9,7 @@ from domain.order.state import Attempt, Order, State, Stray
 StepKind = Literal[
     "authorize", "lookup_authorize", "challenge", "fence", "withhold", "fail_over", "void",
     "lookup_void", "void_stray", "refund_stray", "warn_expiring", "expire", "watch_hold", "capture",
-    "lookup_capture", "refund", "lookup_refund", "expire_session",
+    "lookup_capture", "refund", "lookup_refund", "lookup_fee", "expire_session",
 ]  # fmt: skip
 
 FIRST_LOOKUP: Final = timedelta(seconds=5)
@@ -18,7 +18,15 @@ HOLD_WATCH: Final = timedelta(days=1)
 STRAY_REFUND_AGAIN: Final = timedelta(days=1)
 
 _LOOKS: Final = frozenset(
-    {"lookup_authorize", "lookup_void", "lookup_capture", "lookup_refund", "expire", "watch_hold"}
+    {
+        "lookup_authorize",
+        "lookup_void",
+        "lookup_capture",
+        "lookup_refund",
+        "lookup_fee",
+        "expire",
+        "watch_hold",
+    }
 )
 """Steps that only read, and so go on while the processor's figures are in question."""
 
@@ -116,6 +124,11 @@ def _of_money(order: Order) -> list[Step]:
             at = capture.updated_at + FIRST_LOOKUP
             found.append(Step(subject=capture.id, operation="lookup_capture", at=at))
     for refund in order.refunds:
+        elif capture.fee_expected and capture.status == "succeeded" and (
+            ("capture", capture.id) not in order.fees
+        ):  # fmt: skip
+            at = capture.updated_at + FEE_LOOKUP
+            found.append(Step(subject=capture.id, operation="lookup_fee", at=at))
         if refund.status == "pending":
             found.append(Step(subject=refund.id, operation="refund"))
         elif refund.status == "unknown":

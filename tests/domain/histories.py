@@ -178,12 +178,7 @@ class Life:
                 reason="fraudulent",
                 outcome=choose(["open", "open", "won", "lost", "withdrawn"]),
             ),
-            c.RecordFee(
-                attempt_id=attempt.id,
-                of="capture",
-                subject=choose([*captures, "cap_0"]),
-                amount=Money(30, "USD"),
-            ),
+            self.fee(attempt, captures),
         ]
         if captures:
             hold: Any = choose(["held", "expired"])
@@ -194,6 +189,24 @@ class Life:
             said += [c.RecordRefundFailed(refund_id=subject, code="no")]
             said += [unknown("refund", subject, attempt.id)]
         return choose(said)
+
+    def fee(self, attempt: Attempt, captures: list[str]) -> c.RecordFee:
+        """A fee of something, said under our name or the processor's, or given back."""
+        of: Any = self.random.choice(["capture", "capture", "refund", "dispute"])
+        parts = {"refund": self.now.refunds, "dispute": self.now.disputes}.get(of, ())
+        ours = [x.id for x in parts] or [*captures, "cap_0"]
+        theirs = [x.processor_id for x in parts if x.processor_id] or [f"pay_{attempt.id}", "ch_0"]
+        named = self.random.random() < 0.5
+        return c.RecordFee(
+            attempt_id=attempt.id,
+            of=of,
+            subject=self.random.choice(ours) if named else None,
+            reference=None if named else self.random.choice(theirs),
+            amount=Money(
+                self.random.choice([0, 30, -30]), self.random.choice(["USD", "USD", "EUR"])
+            ),
+            reversal=self.random.random() < 0.2,
+        )
 
     def authorizing(
         self, attempt: Attempt, payment: str, minor: int, currency: str
@@ -306,6 +319,8 @@ def answers(order: Order, step: Step, n: int) -> list[c.OrderCommand]:  # noqa: 
             return _capture_answers(order, subject, n)
         case "refund" | "lookup_refund":
             return _refund_answers(order, subject, n)
+        case "lookup_fee":
+            return [_fee_answer(order, subject, n)]
         case "expire_session":
             return [c.ExpireSession()]
 
@@ -329,6 +344,7 @@ def _capture_answers(order: Order, capture_id: str, n: int) -> list[c.OrderComma
         currency=capture.amount.currency,
         new_id="cap_unused",
         refund_id="ref_unused",
+        fee_expected=n % 2 == 0,
     )
     return [
         done,
@@ -336,6 +352,17 @@ def _capture_answers(order: Order, capture_id: str, n: int) -> list[c.OrderComma
         c.RecordCaptureFailed(capture_id=capture_id, code="no"),
         c.RecordCaptureFailed(capture_id=capture_id, code="no", hold="expired"),
     ]
+
+
+def _fee_answer(order: Order, capture_id: str, n: int) -> c.RecordFee:
+    """A fee in the currency of the order or, where the processor settles in another, in that."""
+    capture = order.capture(capture_id)
+    assert capture is not None
+    assert capture.processor_id is not None
+    amount = Money(30 + n % 7, "EUR" if n % 3 == 0 else "USD")
+    return c.RecordFee(
+        attempt_id=capture.attempt_id, of="capture", reference=capture.processor_id, amount=amount
+    )
 
 
 def _refund_answers(order: Order, refund_id: str, n: int) -> list[c.OrderCommand]:
