@@ -271,6 +271,9 @@ class RecordFee(Command, frozen=True, kw_only=True):
     attempt_id: str
     of: FeeOf
     amount: Money
+    subject: str | None = None
+    reference: str | None = None
+    reversal: bool = False
 
 
 OrderCommand: TypeAlias = (

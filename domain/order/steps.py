@@ -13,6 +13,7 @@ StepKind = Literal[
 ]  # fmt: skip
 
 FIRST_LOOKUP: Final = timedelta(seconds=5)
+FEE_LOOKUP: Final = timedelta(minutes=1)
 EXPIRY_WARNING: Final = timedelta(hours=24)
 HOLD_WATCH: Final = timedelta(days=1)
 STRAY_REFUND_AGAIN: Final = timedelta(days=1)
