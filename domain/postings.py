@@ -185,6 +185,8 @@ def _moves(event: e.AnyEvent, merchant: str) -> list[Move]:  # noqa: C901, PLR09
             | e.EndpointAdded()
             | e.EndpointChanged()
             | e.EndpointRemoved()
+            | e.EndpointSecretRotated()
+            | e.EndpointTested()
             | e.CustomerErased()
         ):
             return []
