@@ -69,6 +69,11 @@ class Bus:
         """Whether the server can be reached right now, as far as is known."""
         return self._client.is_connected
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and made anew."""
+        return self._client.stats["reconnects"]
+
     async def client(self, timeout_s: float = 2.0) -> Client:
         """Return the connected client.
 

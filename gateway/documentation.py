@@ -1,4 +1,8 @@
-"""The documentation page: operations with curl examples, schemas and error codes, one file."""
+"""The documentation page: operations with curl examples and a form that sends them; schemas, codes.
+
+It reads without a script; with one (`try_it.js`) every operation can be tried. Nothing comes from
+elsewhere.
+"""
 
 import json
 from html import escape
@@ -7,12 +11,18 @@ from typing import Any, Final
 from litestar import Response
 
 from gateway.errors import CODES
-from gateway.pages import page
+from gateway.pages import CSP, page
 
 Json = dict[str, Any]
 
 _LINKS: Final = """<p>Server <code>{server}</code> · <a href="/schema/openapi.json">OpenAPI 3.1</a>
 · <a href="#errors">errors</a> · <a href="#schemas">schemas</a></p>"""
+
+_KEY: Final = """<p class="card key" id="try" hidden><label for="credentials">API key</label>
+<input id="credentials" type="password" autocomplete="off" spellcheck="false"
+ placeholder="sk_test_… or a token; it stays on this page"></p>
+<script src="/schema/try_it.js" defer></script>"""
+_CSP: Final = f"{CSP}; script-src 'self'; connect-src 'self'"
 
 
 def documentation_page(document: Json) -> Response[bytes]:
@@ -28,12 +38,13 @@ def documentation_page(document: Json) -> Response[bytes]:
         f"<h1>{escape(document['info']['title'])} API</h1>",
         f"<p class='soft'>{escape(document['info']['description'])}</p>",
         _LINKS.format(server=escape(server)),
+        _KEY,
     ]
     for tag in tags:
         parts.append(f"<h2>{escape(tag)}</h2>")
         parts += [_operation(server, *op) for op in operations if tag in op[2]["tags"]]
     parts += [_errors(), _schemas(document["components"]["schemas"])]
-    return page(f"{document['info']['title']} API", "\n".join(parts))
+    return page(f"{document['info']['title']} API", "\n".join(parts), csp=_CSP)
 
 
 def _operation(server: str, method: str, path: str, operation: Json) -> str:
@@ -47,7 +58,8 @@ def _operation(server: str, method: str, path: str, operation: Json) -> str:
         for status, answer in operation["responses"].items()
     )
     text = escape(operation["description"])
-    return f"""<details class="card" id="{operation["operationId"]}">
+    return f"""<details class="card" id="{operation["operationId"]}" data-method="{method}"
+ data-path="{escape(path)}">
 <summary><span class="verb">{method.upper()}</span> <code>{escape(path)}</code>
 <span class="soft">{escape(operation["summary"])}</span></summary>
 <p>{text}</p>

@@ -25,6 +25,13 @@ pre{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-
 padding:.75rem}table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;
 padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line)}.verb{display:inline-block;
 min-width:4rem;font:600 .8rem ui-monospace,monospace;color:var(--go)}
+form.try{display:block;margin-top:1.25rem;border-top:1px solid var(--line);padding-top:.75rem}
+.try p,.key{display:flex;gap:.75rem;align-items:center}.try p{margin:.4rem 0}
+.try label,.key label{min-width:9rem;font:.87rem ui-monospace,monospace}
+.try input,.try textarea,.key input{font:.87rem/1.5 ui-monospace,monospace;flex:1;width:100%;
+padding:.4rem .6rem;color:inherit;background:var(--paper);border:1px solid var(--soft);
+border-radius:.4rem}.try button{margin:.75rem 0}
+[hidden]{display:none}
 """
 
 _PAGE: Final = Template("""<!doctype html>
@@ -47,7 +54,9 @@ CSP: Final = (
 )
 
 
-def page(title: str, body: str, *, status: int = 200, narrow: bool = False) -> Response[bytes]:
+def page(
+    title: str, body: str, *, status: int = 200, narrow: bool = False, csp: str = CSP
+) -> Response[bytes]:
     """Answer with a page; `body` is HTML, what it shows is escaped by its maker."""
     html = _PAGE.substitute(
         title=escape(title), style=STYLE, body=body, kind="narrow" if narrow else "wide"
@@ -56,5 +65,5 @@ def page(title: str, body: str, *, status: int = 200, narrow: bool = False) -> R
         html.encode(),
         status_code=status,
         media_type="text/html; charset=utf-8",
-        headers={"Content-Security-Policy": CSP, "Referrer-Policy": "no-referrer"},
+        headers={"Content-Security-Policy": csp, "Referrer-Policy": "no-referrer"},
     )

@@ -53,6 +53,7 @@ async def serve(
     Raises:
         OSError: the address is taken.
     """
+    app.state.stopping = stop
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     config = uvicorn.Config(
         app,

@@ -1,12 +1,15 @@
 """The documentation: the OpenAPI document and a page made of it, both without anything outside."""
 
-from typing import Any
+from importlib.resources import files
+from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, get
 
 from gateway.documentation import documentation_page
 from gateway.operation import HTML, JSON, Operation
+
+JAVASCRIPT: Final = "text/javascript"
 
 DOCUMENT = Operation(
     id="getOpenApi",
@@ -23,6 +26,15 @@ PAGE = Operation(
     example="<!doctype html>…",
 )
 
+SCRIPT = Operation(
+    id="getDocumentationScript",
+    tag="Documentation",
+    summary="The script of that page",
+    media=JAVASCRIPT,
+    example="…",
+)
+_TRY_IT: Final = files("gateway").joinpath("try_it.js").read_bytes()
+
 
 @get("/schema/openapi.json", opt={"operation": DOCUMENT})
 async def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -36,4 +48,10 @@ async def schema_page(request: Request[Any, Any, Any]) -> Response[bytes]:
     return documentation_page(request.app.state.openapi)
 
 
-ROUTES = (openapi_json, schema_page)
+@get("/schema/try_it.js", opt={"operation": SCRIPT})
+async def try_it() -> Response[bytes]:
+    """Answer the script."""
+    return Response(_TRY_IT, media_type=JAVASCRIPT)
+
+
+ROUTES = (openapi_json, schema_page, try_it)
