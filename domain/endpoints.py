@@ -16,7 +16,7 @@ ENDPOINTS_MAX: Final = 16
 OVERLAP: Final = timedelta(hours=24)
 """For how long deliveries are also signed with a secret that was replaced."""
 
-FIRST_SECRET: Final = "first"
+FIRST_SECRET: Final = "first"  # noqa: S105 - a name, not a secret
 
 API_VERSIONS: Final = ("2026-11-01",)
 """Shapes of webhook bodies, oldest first; an endpoint keeps the one that it was made with."""

@@ -38,7 +38,10 @@ class ApiKey(Part, frozen=True, kw_only=True):
 
 
 class Merchant(Part, frozen=True, kw_only=True):
-    """The state of one merchant; accounts and policies are per mode."""
+    """The state of one merchant; accounts and policies are per mode.
+
+    `accounts_since` says since when an account is configured, by mode and processor.
+    """
 
     id: str
     version: int
@@ -47,6 +50,7 @@ class Merchant(Part, frozen=True, kw_only=True):
     updated_at: datetime
     keys: tuple[ApiKey, ...] = ()
     accounts: tuple[tuple[Mode, Account], ...] = ()
+    accounts_since: tuple[tuple[Mode, str, datetime], ...] = ()
     policies: tuple[tuple[Mode, RoutingPolicy], ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
 
@@ -67,6 +71,12 @@ class Register(Command, frozen=True, kw_only=True):
     """Make a merchant."""
 
     profile: Sealed | None = None
+
+
+class ChangeProfile(Command, frozen=True, kw_only=True):
+    """Replace the sealed profile."""
+
+    profile: Sealed
 
 
 class IssueKey(Command, frozen=True, kw_only=True):
@@ -120,6 +130,7 @@ class EraseCustomer(Command, frozen=True, kw_only=True):
 
 MerchantCommand: TypeAlias = (
     Register
+    | ChangeProfile
     | EraseCustomer
     | IssueKey
     | RevokeKey
@@ -142,6 +153,8 @@ def decide(merchant: Merchant | None, command: MerchantCommand) -> tuple[e.Merch
         return (e.MerchantRegistered(profile=command.profile),)
     assert merchant is not None, "only a merchant that exists takes commands"
     match command:
+        case ChangeProfile():
+            return (e.ProfileChanged(profile=command.profile),)
         case IssueKey():
             return _issue(command)
         case RevokeKey():
@@ -224,7 +237,7 @@ def evolve(
     return replace(after, version=merchant.version + 1, updated_at=meta.occurred_at)
 
 
-def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:  # noqa: C901 - one case per event
+def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:
     match event:
         case e.MerchantRegistered():
             raise AssertionError("a merchant registers once")
@@ -252,10 +265,15 @@ def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:  # 
                 enabled=event.enabled,
                 priority=event.priority,
             )
-            rest = _without(m, event.processor, event.mode)
-            return replace(m, accounts=(*rest, (event.mode, account)))
+            rest, since = _without(m, event.processor, event.mode), m.accounts_since
+            if not any(place[:2] == (event.mode, event.processor) for place in since):
+                since = (*since, (event.mode, event.processor, meta.occurred_at))
+            return replace(m, accounts=(*rest, (event.mode, account)), accounts_since=since)
         case e.ProcessorRemoved():
-            return replace(m, accounts=_without(m, event.processor, event.mode))
+            gone = (event.mode, event.processor)
+            since = tuple(place for place in m.accounts_since if place[:2] != gone)
+            rest = _without(m, event.processor, event.mode)
+            return replace(m, accounts=rest, accounts_since=since)
         case e.RoutingSet():
             others = tuple(pair for pair in m.policies if pair[0] != event.mode)
             return replace(m, policies=(*others, (event.mode, event.policy)))

@@ -8,11 +8,13 @@ from projections.ledger import LedgerView
 from projections.orders import OrdersView
 from projections.statistics import StatisticsView
 from projections.transactions import TransactionsView
+from projections.webhooks import WebhooksView
 
 PROJECTIONS: Final[dict[str, Projection]] = {
     "orders": OrdersView(),
     "transactions": TransactionsView(),
     "ledger": LedgerView(),
     "statistics": StatisticsView(),
+    "webhooks": WebhooksView(),
     "audit_tree": AuditTree(),
 }

@@ -10,7 +10,7 @@ import psycopg
 from adapters.codec import encode
 from domain import events as e
 from domain.ids import new_id
-from domain.metadata import Actor, Metadata, Sealed
+from domain.metadata import Actor, Metadata, Mode, Sealed
 from domain.money import Money
 from domain.routing import Candidate, Decision, Inputs
 
@@ -124,6 +124,18 @@ def life(order_id: str | None = None, amount: int = 1000) -> list[tuple[str, e.O
         ),
     ]
     return [(order, fact) for fact in facts]
+
+
+def endpoint_added(
+    endpoint_id: str = "whe_a", *events: str, mode: Mode = "test"
+) -> e.EndpointAdded:
+    return e.EndpointAdded(
+        endpoint_id=endpoint_id,
+        mode=mode,
+        url=Sealed("key_1", b"sealed"),
+        events=events or ("*",),
+        api_version="2026-11-01",
+    )
 
 
 def routed(attempt: str, money: Money, processor: str = "stripe", number: int = 1) -> e.OrderRouted:
