@@ -1,8 +1,11 @@
 """The settings: environment variables, each with its default and one sentence of documentation."""
 
+import contextlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +14,8 @@ import msgspec
 from adapters.embedded import folder
 from adapters.embedded.stack import find_stack
 from adapters.vault import MasterKeyError, MasterKeys
+
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 class SettingError(Exception):
@@ -66,6 +71,27 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text.rstrip("/")
 
     return parse
+
+
+def _limit(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 1_000_000:  # noqa: PLR2004 - a sane bound
+        raise ValueError("a number from 0 to 1000000")
+    return value
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError("networks such as 10.0.0.0/8, comma separated") from None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(","))
+    if origins != ("*",) and not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("origins such as https://shop.example, comma separated, or *")
+    return origins
 
 
 def _witness(text: str) -> str:
@@ -166,6 +192,41 @@ SETTINGS: Final = (
         "Razorpay's API, or a sandbox; another address gets no live key.",
     ),
     Setting(
+        "LOOP_RATE_LIMIT_KEY",
+        "rate_limit_key",
+        "500",
+        _limit,
+        "Requests a second of one API key or session; 0 is no limit.",
+    ),
+    Setting(
+        "LOOP_RATE_LIMIT_ADDRESS",
+        "rate_limit_address",
+        "100",
+        _limit,
+        "Requests a second of one address without credentials; 0 is no limit.",
+    ),
+    Setting(
+        "LOOP_RATE_LIMIT_LOGIN",
+        "rate_limit_login",
+        "10",
+        _limit,
+        "Failed log-ins a minute of one account, after twice as many at once; 0 is no limit.",
+    ),
+    Setting(
+        "LOOP_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "",
+        _networks,
+        "Networks of proxies whose `X-Forwarded-For` is believed, comma separated.",
+    ),
+    Setting(
+        "LOOP_CORS_ORIGINS",
+        "cors_origins",
+        "",
+        _origins,
+        "Origins whose pages may call the API from a browser, comma separated, or `*`.",
+    ),
+    Setting(
         "LOOP_TRACE_RATIO",
         "trace_ratio",
         "0.01",
@@ -181,6 +242,8 @@ SETTINGS: Final = (
     ),
     Setting("LOOP_LOG_LEVEL", "log_level", "info", str, "debug, info, warning or error."),
 )
+_EMPTY: Final[dict[Any, Any]] = {Path: None, _networks: (), _origins: ()}
+"""What an empty text means, where it is not an empty text."""
 _LEVELS: Final = {"debug", "info", "warning", "error"}
 
 
@@ -202,6 +265,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_latency_s: float
     stripe_base_url: str
     razorpay_base_url: str
+    rate_limit_key: int
+    rate_limit_address: int
+    rate_limit_login: int
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    cors_origins: tuple[str, ...]
     trace_ratio: float
     trace_file: Path | None
     log_level: str
@@ -217,14 +285,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process use these settings."""
         values = {s.name: getattr(self, s.field) for s in SETTINGS}
-        return {name: str(value) for name, value in values.items() if value is not None}
+        return {name: _text(value) for name, value in values.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | None) -> Settings:
     """Read the settings: an override by field name, else the environment, else the default.
 
     Where nothing names a database or NATS, those of the `loop up` that runs over the data folder
-    are taken.
+    are taken, and its sandbox where nothing says where Stripe and Razorpay are.
 
     Raises:
         SettingError: a value is not what is expected, or nothing says where the servers are.
@@ -234,6 +306,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | N
         raise SettingError("LOOP_LOG_LEVEL must be debug, info, warning or error")
     if values["call_limit_s"] >= values["lease_s"]:
         raise SettingError("LOOP_CALL_LIMIT_S must be below LOOP_LEASE_S")
+    values |= _sandbox_of(values["home"], os.environ if environ is None else environ, overrides)
     external = bool(values["database_url"])
     if not (values["database_url"] and values["nats_url"]):
         stack = find_stack(values["home"])
@@ -256,6 +329,27 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | N
     return Settings(**values)
 
 
+class _Up(msgspec.Struct, rename="camel"):
+    sandbox_url: str | None = None
+
+
+def _sandbox_of(
+    home: Path, environ: Mapping[str, str], overrides: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return where the vendors are for the `loop up` that runs over the folder, unless given."""
+    found = _Up()
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        if folder.is_locked(home / "up.lock"):
+            found = msgspec.json.decode((home / "up.json").read_bytes(), type=_Up)
+    return {
+        f"{vendor}_base_url": f"{found.sandbox_url}/{vendor}"
+        for vendor in ("stripe", "razorpay")
+        if found.sandbox_url
+        and not environ.get(f"LOOP_{vendor.upper()}_BASE_URL")
+        and not overrides.get(f"{vendor}_base_url")
+    }
+
+
 def _parsed(environ: Mapping[str, str], overrides: Mapping[str, str | None]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -263,7 +357,7 @@ def _parsed(environ: Mapping[str, str], overrides: Mapping[str, str | None]) -> 
         if text is None:
             text = environ.get(setting.name, setting.default)
         if not text:
-            values[setting.field] = None if setting.parse is Path else ""
+            values[setting.field] = _EMPTY.get(setting.parse, "")
             continue
         try:
             values[setting.field] = setting.parse(text)

@@ -18,8 +18,10 @@ OPTIONS: Final[Json] = {
     "razorpay_late_capture": False,
     "razorpay_refund_idempotency": True,
     "razorpay_attempts_per_order": 0,
+    "webhooks_in_real_time": False,
 }
-"""Where the vendors' own pages contradict each other or an account decides; `/_sandbox/options`."""
+"""Where the vendors' own pages contradict each other or an account decides, and whether webhooks
+are signed for a listener whose clock does not go with the virtual one; `/_sandbox/options`."""
 
 JOBS_MAX: Final = 100_000
 KEEP_KEYS_S: Final = 86_400

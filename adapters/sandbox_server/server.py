@@ -31,6 +31,8 @@ RAZORPAY_SECRET: Final = "sandbox_secret"  # noqa: S105 - the same for everybody
 _LIVE: Final = ("sk_live_", "rk_live_", "rzp_live_")
 DRAIN_S: Final = 2
 BACKLOG: Final = 2048
+NOTE: Final = "ready.json"
+"""File in the data folder that says where the sandbox is (mode 0600)."""
 
 
 class CannotStartError(RuntimeError):
@@ -45,6 +47,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         port: 0 takes a free one.
         profile: replaces the fault rules; None keeps those of the data folder.
         webhooks: `[stripe:|razorpay:]URL=SECRET`; without a dialect both deliver there.
+        public_url: how others reach it, in the links that it gives; None is host and port.
+        exposed: another address than loopback is allowed, for a network of containers.
     """
 
     data: str | None = None
@@ -54,6 +58,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None = None
     webhooks: tuple[str, ...] = ()
     token: str | None = None
+    public_url: str | None = None
+    exposed: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -106,14 +112,11 @@ def check(options: Options, environment: Mapping[str, str]) -> None:
         CannotStartError: another address than loopback, a live key in the environment, or an
             unknown profile.
     """
-    host = options.host
-    if host != "localhost":
-        try:
-            loopback = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
-            raise CannotStartError(f"the sandbox serves loopback only, not {host}")
+    if not options.exposed and not _is_loopback(options.host):
+        raise CannotStartError(
+            f"the sandbox serves loopback only, not {options.host}; "
+            "--exposed is for networks of containers"
+        )
     for name, value in sorted(environment.items()):
         if any(mark in value for mark in _LIVE):
             raise CannotStartError(f"{name} holds a live key: no sandbox beside live money")
@@ -121,6 +124,15 @@ def check(options: Options, environment: Mapping[str, str]) -> None:
         raise CannotStartError(f"no profile {options.profile}: there are {', '.join(PROFILES)}")
     for webhook in options.webhooks:
         _webhook_of(webhook)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def serve(options: Options, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
@@ -141,9 +153,15 @@ async def serve(options: Options, stop: asyncio.Event, ready: Callable[[Ready], 
     ):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host = f"[{options.host}]" if ":" in options.host else options.host
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        app, courier, told = _parts(options, store, url)
-        server = _Server(_config(app), lambda: ready(told))
+        url = options.public_url or f"http://{host}:{listener.getsockname()[1]}"
+        app, courier, told = _parts(options, store, url.rstrip("/"))
+
+        def accepting() -> None:
+            if options.data:
+                _note(Path(options.data), told)
+            ready(told)
+
+        server = _Server(_config(app), accepting)
         stopping: asyncio.Task[object] = asyncio.create_task(stop.wait())
         delivering: asyncio.Task[object] = asyncio.create_task(courier.run())
         serving = asyncio.create_task(server.serve([listener]))
@@ -186,6 +204,14 @@ def _parts(options: Options, store: Store, url: str) -> tuple[App, Courier, Read
         pid=os.getpid(),
     )
     return app, courier, told
+
+
+def _note(folder: Path, told: Ready) -> None:
+    """Leave in the folder where the sandbox is and its control token; it stays there."""
+    note = folder / f"{NOTE}.new"
+    note.touch(mode=0o600)
+    note.write_bytes(msgspec.json.encode(told))
+    note.replace(folder / NOTE)
 
 
 def _config(app: App) -> uvicorn.Config:

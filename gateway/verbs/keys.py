@@ -21,6 +21,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     mode: "Mode"
     name: str
     scopes: tuple[str, ...]
+    sandbox: bool
 
 
 @click.group(epilog="Example: loop keys create --new-merchant 'Tea shop'", short_help="API keys.")
@@ -37,6 +38,9 @@ def keys() -> None:
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @click.option("--name", default="made by loop keys create", help="What the key is called.")
 @click.option("--scope", "scopes", multiple=True, help="Repeatable.  [the payment scopes]")
+@click.option(
+    "--sandbox", is_flag=True, help="Also do what `loop sandbox connect` does for the merchant."
+)
 @common.json_option
 def create(
     data: Path | None,
@@ -46,11 +50,12 @@ def create(
     name: str,
     scopes: tuple[str, ...],
     *,
+    sandbox: bool,
     as_json: bool,
 ) -> None:
     """Make an API key and show its secret, once.
 
-    Exit code 1: no such merchant, or an unknown scope.
+    Exit code 1: no such merchant, an unknown scope, or no sandbox to connect with.
     """
     if merchant is not None and new_merchant is not None:
         raise click.UsageError("give either --merchant or --new-merchant")
@@ -58,7 +63,12 @@ def create(
     if merchant is None and new_merchant is None:
         merchant = _demo_shop(settings.home)
     wanted = Wanted(
-        merchant_id=merchant, new_merchant=new_merchant, mode=mode, name=name, scopes=scopes
+        merchant_id=merchant,
+        new_merchant=new_merchant,
+        mode=mode,
+        name=name,
+        scopes=scopes,
+        sandbox=sandbox,
     )
     made = common.run(
         common.with_application(settings, "loop-keys", lambda app: _create(app, wanted))
@@ -89,6 +99,7 @@ async def _create(app: "Application", wanted: Wanted) -> dict[str, Any]:
     from domain.ids import new_id  # noqa: PLC0415 - heavy
     from domain.merchant import DEFAULT_SCOPES  # noqa: PLC0415 - heavy
     from domain.metadata import Actor  # noqa: PLC0415 - heavy
+    from gateway.verbs.sandbox_connect import connected  # noqa: PLC0415 - heavy
 
     caller = Caller(
         actor=Actor("operator", "loop keys create"),
@@ -107,6 +118,8 @@ async def _create(app: "Application", wanted: Wanted) -> dict[str, Any]:
         hash_secret=lambda secret: key_hash(app.master_keys, secret),
         scopes=wanted.scopes or DEFAULT_SCOPES,
     )
+    if wanted.sandbox:
+        await connected(app, msgspec.structs.replace(caller, mode="test"))
     return {
         "merchantId": caller.merchant_id,
         "keyId": issued.key_id,

@@ -23,6 +23,7 @@ from adapters.embedded.stack import EmbeddedStack, StackInfo
 from adapters.migrations import OPTIONS, MigrationError, migrate
 from adapters.settings import SettingError, Settings, load_settings
 from gateway.supervisor import LOOK_S, GaveUp, Supervisor, start_loop
+from gateway.verbs.running_sandbox import RunningSandbox
 
 if TYPE_CHECKING:
     from gateway.verbs.up import Options
@@ -65,6 +66,7 @@ class Running:
         self._supervisor: Supervisor | None = None
         self._settings: Settings | None = None
         self._shop: Shop | None = None
+        self._sandbox: RunningSandbox | None = None
         self._demo = False
         self._url = ""
 
@@ -97,6 +99,8 @@ class Running:
 
         self._demo = options.demo
         self._url = own_url(options.host, options.port)
+        if options.sandbox:
+            self._sandbox = RunningSandbox.beside(self.home, os.environ)
         self._start_servers(say)
         self._settings = settings = self._load(options)
         try:
@@ -104,6 +108,8 @@ class Running:
                 say(f"migrated {name}")
         except (psycopg.OperationalError, MigrationError) as error:
             raise click.ClickException(f"the database: {error}") from None
+        if self._sandbox is not None:
+            self._sandbox.check_vault(settings.database_url)
         logs = folder.private_folder(self.home / "logs")
         self._supervisor = supervisor = Supervisor(
             environment={**settings.environment(), "MALLOC_ARENA_MAX": "2"},
@@ -111,11 +117,15 @@ class Running:
             servers_up=self._mend_servers,
             say=say,
         )
+        if self._sandbox is not None:
+            supervisor.add("sandbox", *self._sandbox.arguments)
         supervisor.add("gateway", "serve")
         for number in range(1, options.workers + 1):
             supervisor.add("worker" if options.workers == 1 else f"worker-{number}", "work")
         self._shop = self._find_shop() or self._make_shop()
         self._await_ready()
+        if self._sandbox is not None and not self._sandbox.delivers_to(self._url, self._shop):
+            self._connect(self._shop)
         self._note()
 
     def _start_servers(self, say: Any) -> None:
@@ -135,12 +145,15 @@ class Running:
         return True
 
     def _load(self, options: "Options") -> Settings:
+        urls = self._sandbox.base_urls if self._sandbox else {}
         try:
             return load_settings(
                 home=str(self.home),
                 host=options.host,
                 port=str(options.port),
                 call_limit_s=_call_limit(options),
+                stripe_base_url=urls.get("stripe"),
+                razorpay_base_url=urls.get("razorpay"),
             )
         except SettingError as error:
             raise click.ClickException(str(error)) from None
@@ -158,26 +171,35 @@ class Running:
         return shop if found else None
 
     def _make_shop(self) -> Shop:
+        make = ("keys", "create", "--new-merchant", SHOP, "--name", "loop up", "--json")
+        make += tuple(part for scope in SHOP_SCOPES for part in ("--scope", scope))
+        said = self._done((*make, "--sandbox") if self._sandbox else make)
+        shop = msgspec.json.decode(said.splitlines()[-1], type=Shop)
+        folder.write_private(self.home / "shop.json", msgspec.json.encode(shop).decode())
+        return shop
+
+    def _connect(self, shop: Shop) -> None:
+        """Wire a merchant whom the sandbox does not know: one of an older folder."""
+        self._done(("sandbox", "connect", "--merchant", shop.merchant_id, "--json"))
+
+    def _done(self, words: tuple[str, ...]) -> str:
+        """Run a verb to its end; return what it says."""
         assert self._supervisor is not None
         reading, writing = os.pipe()
         try:
-            make = ("keys", "create", "--new-merchant", SHOP, "--name", "loop up", "--json")
-            make += tuple(part for scope in SHOP_SCOPES for part in ("--scope", scope))
-            process = start_loop(make, self._supervisor.environment, writing)
+            process = start_loop(words, self._supervisor.environment, writing)
         finally:
             os.close(writing)
         with os.fdopen(reading, encoding="utf-8") as output:
             said = output.read()
         if process.wait() != 0:
-            raise click.ClickException(f"the test merchant could not be made:\n{said}")
-        shop = msgspec.json.decode(said.splitlines()[-1], type=Shop)
-        folder.write_private(self.home / "shop.json", msgspec.json.encode(shop).decode())
-        return shop
+            raise click.ClickException(f"`loop {' '.join(words[:2])}` failed:\n{said}")
+        return said
 
     def _await_ready(self) -> None:
         assert self._supervisor is not None
         deadline = time.monotonic() + READY_S
-        while not answers(self._url):
+        while not (answers(self._url) and (self._sandbox is None or self._sandbox.answers())):
             self._supervisor.look()
             if time.monotonic() > deadline:
                 log = self._supervisor.logs / "gateway.log"
@@ -192,14 +214,14 @@ class Running:
         return {
             "ready": True,
             "url": self._url,
-            "sandboxUrl": self._url,
+            "sandboxUrl": self._sandbox.url if self._sandbox else None,
             "apiKey": self._shop.api_key,
             "merchantId": self._shop.merchant_id,
             "data": str(self.home),
             "pids": {
                 "gateway": self._supervisor.pids("gateway"),
                 "worker": self._supervisor.pids("worker"),
-                "sandbox": None,
+                "sandbox": next(iter(self._supervisor.pids("sandbox")), None),
                 "postgres": servers.postgres if servers else None,
                 "nats": servers.nats if servers else None,
             },

@@ -1,20 +1,45 @@
-"""`loop sandbox`: both vendors' dialects on loopback, in the foreground."""
+"""`loop sandbox`: both vendors' dialects on loopback; what is asked of it stands beside this."""
 
+import asyncio
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
+from typing_extensions import override
 
 from gateway.verbs import common
 
 if TYPE_CHECKING:
     from adapters.sandbox_server.server import Options, Ready
 
-EXAMPLE = "Example: loop sandbox --webhook stripe:http://127.0.0.1:3000/hooks=whsec_x"
+EXAMPLE: Final = "Example: loop sandbox --webhook stripe:http://127.0.0.1:3000/hooks=whsec_x"
+VERBS: Final = ("books", "clock", "trigger", "faults", "connect")
 
 
-@click.command(epilog=EXAMPLE, short_help="Serve Stripe's and Razorpay's dialects on loopback.")
+class Verbs(click.Group):
+    """What can be asked of the running sandbox; imported when it is asked for."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = "sandbox_connect" if cmd_name == "connect" else "sandbox_verbs"
+        command: click.Command = getattr(import_module(f"gateway.verbs.{module}"), cmd_name)
+        return command
+
+
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    epilog=EXAMPLE,
+    short_help="Serve Stripe's and Razorpay's dialects on loopback.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -28,35 +53,52 @@ EXAMPLE = "Example: loop sandbox --webhook stripe:http://127.0.0.1:3000/hooks=wh
 @click.option(
     "--webhook", "webhooks", multiple=True, metavar="[DIALECT:]URL=SECRET", help="Repeatable."
 )
+@click.option("--public-url", metavar="URL", help="How others reach it.  [host and port]")
+@click.option("--exposed", is_flag=True, help="Let --host be any address: for containers.")
 @common.json_option
-def sandbox(
+@click.pass_context
+def sandbox(  # noqa: PLR0913 - one per option
+    context: click.Context,
     data: Path | None,
     host: str,
     port: int,
     seed: int | None,
     profile: str | None,
     webhooks: tuple[str, ...],
+    public_url: str | None,
     *,
+    exposed: bool,
     as_json: bool,
 ) -> None:
     """Play Stripe and Razorpay on loopback until Ctrl-C, with books of its own.
 
     Takes any key `sk_test_…` and `rzp_test_…`; two keys `sk_test_shop_…` are of one account. What
     happens is said by the vendors' own test cards and by amounts (4001 declines, 5002 answers 500
-    after the effect, …): GET /_sandbox/scenarios lists them. Exit code 1: the address is no
-    loopback address or taken, another sandbox uses the folder, or the environment holds a live key.
+    after the effect, …): GET /_sandbox/scenarios lists them. `loop up` runs one: the verbs ask the
+    one that runs. Exit code 1: the address is no loopback address or taken, another sandbox uses
+    the folder, or the environment holds a live key.
     """
+    home = data or Path(os.environ.get("LOOP_HOME") or "./.loop")
+    if context.invoked_subcommand is not None:
+        context.obj = data
+        return
     from adapters.sandbox_server.server import Options  # noqa: PLC0415 - heavy
 
     options = Options(
-        data=str((data or Path(os.environ.get("LOOP_HOME") or "./.loop")) / "sandbox-server"),
+        data=str(home / "sandbox-server"),
         host=host,
         port=port,
         seed=seed,
         profile=profile,
         webhooks=webhooks,
+        public_url=public_url,
+        exposed=exposed,
     )
-    common.run(_serve(options, as_json=as_json))
+    # Not `common.run`: a sandbox needs no database, and idle it should be small.
+    import uvloop  # noqa: PLC0415 - heavy
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(options, as_json=as_json))
 
 
 async def _serve(options: "Options", *, as_json: bool) -> None:
@@ -64,6 +106,7 @@ async def _serve(options: "Options", *, as_json: bool) -> None:
     from adapters.sandbox_server.store import TakenError  # noqa: PLC0415 - heavy
 
     def say(ready: "Ready") -> None:
+        common.settle()
         if as_json:
             common.print_json(ready, indent=0)
         else:
@@ -72,7 +115,7 @@ async def _serve(options: "Options", *, as_json: bool) -> None:
     try:
         async with common.until_told() as stop:
             await serve(options, stop, say)
-    except (CannotStartError, TakenError) as error:
+    except (CannotStartError, TakenError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

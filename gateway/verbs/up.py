@@ -25,6 +25,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     workers: int
     demo: bool
+    sandbox: bool
     as_json: bool
 
 
@@ -41,14 +42,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--port", type=click.IntRange(0, 65_535), help="0: a free one.  [LOOP_PORT, or 3000]")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--demo", is_flag=True, help="Play the orders of `loop demo`, then keep running.")
+@click.option(
+    "--sandbox/--no-sandbox",
+    default=True,
+    show_default=True,
+    help="Play Stripe and Razorpay, wired to the test merchant.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The ready line as one JSON object.")
 def up(data: Path | None, host: str | None, port: int | None, **rest: Any) -> None:
-    """Start PostgreSQL, NATS, HTTP and workers, and keep them running until Ctrl-C.
+    """Start PostgreSQL, NATS, HTTP, workers and the sandbox, and keep them running until Ctrl-C.
 
     Prints one line that begins with `ready` once HTTP answers. With LOOP_DATABASE_URL and
-    LOOP_NATS_URL the servers are those. Logs are in DIR/logs. What dies is started again, at most
-    10 times a minute. Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 it cannot start or go on,
-    2 another `loop up` runs over the folder.
+    LOOP_NATS_URL the servers are those; with LOOP_STRIPE_BASE_URL and LOOP_RAZORPAY_BASE_URL the
+    vendors are there. No sandbox runs beside a live key. Logs are in DIR/logs. What dies is started
+    again, at most 10 times a minute. Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 it cannot start
+    or go on, 2 another `loop up` runs over the folder.
     """
     from gateway.verbs.running import Running  # noqa: PLC0415 - `loop --help` does without
 
@@ -107,6 +115,8 @@ def _announce(running: "Running", options: Options) -> None:
     else:
         bold = click.style("ready", fg="green", bold=True)
         click.echo(f"{bold}  {line['url']}  data {line['data']}  key {line['apiKey']}")
+        if line["sandboxUrl"]:
+            click.echo(f"       sandbox {line['sandboxUrl']} plays Stripe and Razorpay")
         click.echo(f"       {line['url']}/schema explains the API; Ctrl-C ends everything")
     sys.stdout.flush()
 

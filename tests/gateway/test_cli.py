@@ -40,6 +40,7 @@ def test_every_verb_that_answers_has_json() -> None:
         ("replay",),
         ("audit",),
         ("processors",),
+        ("sandbox", "faults"),
     }
     for path in commands():
         shown = CliRunner().invoke(cli, [*path, "--help"])
