@@ -1,8 +1,10 @@
-"""API keys in Postgres: found by a keyed hash; what is cached is checked again at every commit."""
+"""API keys and sessions in Postgres, found by a keyed hash; what is cached is probed again."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
@@ -10,6 +12,8 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.coalesce import Coalesced
+from adapters.connect import borrowed
+from adapters.logins import session_hash
 from adapters.vault import MasterKeys
 from commands.ports import KeyRow
 
@@ -19,14 +23,21 @@ CACHE_S: Final = 5.0
 """For how long a found key is not read again; appends and reads probe the row all the same."""
 CACHE_MAX: Final = 10_000
 USED_EVERY_S: Final = 60.0
-"""Last use is written at most this often per key."""
+"""Last use is written at most this often per key, by all processes together."""
 
 _FIND: Final = (
     "SELECT key_hash, key_id, merchant_id, mode, scopes, expires_at FROM api_keys "
     "WHERE key_hash = ANY(%s::bytea[]) AND revoked_at IS NULL "
     "AND coalesce(expires_at > clock_timestamp(), true)"
 )
-_USED: Final = "UPDATE api_keys SET last_used_at = clock_timestamp() WHERE key_id = %s"
+_USED: Final = (
+    "UPDATE api_keys SET last_used_at = clock_timestamp() WHERE key_id = %s "
+    "AND coalesce(last_used_at < clock_timestamp() - make_interval(secs => %s), true)"
+)
+_LAST_USED: Final = (
+    "SELECT key_id, last_used_at FROM api_keys WHERE key_id = ANY(%s::text[]) "
+    "AND last_used_at IS NOT NULL"
+)
 
 
 def key_hash(master_keys: MasterKeys, secret: str) -> bytes:
@@ -57,13 +68,35 @@ class PostgresApiKeys:
         """Take nothing more."""
         self._rows.close()
 
-    async def find(self, secret: str) -> KeyRow | None:
-        """Return the row of a working key, None for any other text."""
-        hashed = key_hash(self._master, secret)
+    async def find(self, secret: str, *, cached: bool = False) -> KeyRow | None:
+        """Return the row of a working key, None for any other text.
+
+        `cached` is for who probes the key again, where it reads or appends.
+        """
+        row = await self._find(key_hash(self._master, secret), cached=cached)
+        if row is not None:
+            self._note_use(row.key_id, time.monotonic())
+        return row
+
+    async def find_session(self, session_id: str, *, cached: bool = False) -> KeyRow | None:
+        """Return the row of a session that has not ended; `cached` as above."""
+        return await self._find(session_hash(self._master, session_id), cached=cached)
+
+    async def last_used(self, key_ids: Sequence[str]) -> dict[str, datetime]:
+        """Return when each key was last used, without those that never were.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        async with borrowed(self._pool) as connection:
+            rows = await (await connection.execute(_LAST_USED, (list(key_ids),))).fetchall()
+        return {key_id: at for key_id, at in rows}
+
+    async def _find(self, hashed: bytes, *, cached: bool) -> KeyRow | None:
         now = time.monotonic()
-        cached = self._cache.get(hashed)
-        if cached is not None and now - cached[0] < CACHE_S:
-            return cached[1]
+        known = self._cache.get(hashed)
+        if cached and known is not None and now - known[0] < CACHE_S:
+            return known[1]
         row = await self._rows.get(hashed)
         if row is None:
             self._cache.pop(hashed, None)
@@ -71,7 +104,6 @@ class PostgresApiKeys:
         if len(self._cache) >= CACHE_MAX:
             self._cache.clear()
         self._cache[hashed] = (now, row)
-        self._note_use(row.key_id, now)
         return row
 
     def _note_use(self, key_id: str, now: float) -> None:
@@ -87,7 +119,7 @@ class PostgresApiKeys:
     async def _write_use(self, key_id: str) -> None:
         try:
             async with self._pool.connection() as connection:
-                await connection.execute(_USED, (key_id,))
+                await connection.execute(_USED, (key_id, USED_EVERY_S))
         except psycopg.Error as error:
             log.warning("last use of an API key was not written: %s", type(error).__name__)
 

@@ -39,6 +39,10 @@ _ADD: Final = (
     "INSERT INTO secrets (merchant_id, owner, field, box) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (merchant_id, owner, field) DO NOTHING"
 )
+_DESTROY: Final = (
+    "DELETE FROM secrets WHERE merchant_id = %s AND starts_with(owner, %s) "
+    "AND field = 'credentials'"
+)
 _GET: Final = (
     "SELECT s.merchant_id, s.owner, s.field, s.box FROM secrets s "
     "JOIN unnest(%s::text[], %s::text[], %s::text[]) AS k (merchant_id, owner, field) "
@@ -251,6 +255,12 @@ class PostgresVault:
         owner = f"{merchant_id}:{mode}:{processor}:{version}"
         raw = await self.get_secret(owner, "credentials", merchant_id=merchant_id)
         return Credentials(msgspec.json.decode(raw, type=dict[str, str]) if raw else {})
+
+    async def destroy_credentials(self, merchant_id: str, mode: Mode, processor: str) -> int:
+        """See `commands.ports.Vault.destroy_credentials`."""
+        versions = f"{merchant_id}:{mode}:{processor}:"
+        async with borrowed(self._pool) as connection:
+            return (await connection.execute(_DESTROY, (merchant_id, versions))).rowcount
 
     async def add_credentials(
         self,

@@ -9,15 +9,18 @@ from datetime import UTC, datetime
 import structlog
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.access_tokens import AccessTokens
 from adapters.api_keys import PostgresApiKeys
 from adapters.circuits import PostgresCircuits
 from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
 from adapters.hash_key import with_kept_hash_key
+from adapters.logins import PostgresLogins
 from adapters.migrations import OPTIONS
 from adapters.nats import Bus
 from adapters.processors import PROCESSORS
 from adapters.processors.sandbox import SandboxProcessor
+from adapters.rate_limits import RateLimits
 from adapters.settings import Settings
 from adapters.vault import MasterKeys, PostgresVault
 from adapters.watch import BusWatch
@@ -42,6 +45,9 @@ class Application:
     settings: Settings
     ports: Ports
     api_keys: PostgresApiKeys
+    tokens: AccessTokens
+    logins: PostgresLogins
+    limits: RateLimits
     master_keys: MasterKeys
     pool: AsyncConnectionPool
     bus: Bus
@@ -82,10 +88,11 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
             tasks.create_task(store.run())
             tasks.create_task(vault.run())
             tasks.create_task(app.api_keys.run())
+            tasks.create_task(app.limits.run())
             try:
                 yield app
             finally:
-                for part in (store, vault, app.api_keys):
+                for part in (store, vault, app.api_keys, app.limits, app.logins):
                     part.close()
                 await app.due.close()
                 for processor in app.ports.processors.values():
@@ -110,10 +117,14 @@ def _assembled(
         now=lambda: datetime.now(UTC),
         public_url=settings.public_url,
     )
+    tokens = AccessTokens(master_keys)
     return Application(
         settings=settings,
         ports=ports,
         api_keys=PostgresApiKeys(url, pool, master_keys),
+        tokens=tokens,
+        logins=PostgresLogins(pool, master_keys, tokens),
+        limits=RateLimits(pool),
         master_keys=master_keys,
         pool=pool,
         bus=bus,

@@ -98,7 +98,7 @@ async def commit(  # noqa: PLR0913 - all that one commit carries, by keyword
     write = Write(stream_id=order_id, expected_version=expected, events=new)
     append = Append(
         writes=(write,),
-        idempotency=_record(idempotency, status, order_id, after.version, subject),
+        idempotency=record_of(idempotency, status, order_id, after.version, subject),
         claims=claims,
         due=due_changes(before, after),
         data_keys=data_keys,
@@ -109,9 +109,10 @@ async def commit(  # noqa: PLR0913 - all that one commit carries, by keyword
     return Commit(order=after, status=status, subject=subject, rows=rows)
 
 
-def _record(
+def record_of(
     idempotency: Idempotency | None, status: int, stream_id: str, version: int, subject: str | None
 ) -> IdempotencyRecord | None:
+    """Return what is remembered under an idempotency key, None without one."""
     if idempotency is None:
         return None
     return IdempotencyRecord(

@@ -5,11 +5,11 @@ from datetime import datetime
 
 import msgspec
 
-from commands.caller import Caller
+from commands.caller import Caller, Idempotency
 from commands.change_merchant import change_merchant
 from commands.ports import KeyRow, Ports
 from domain.ids import new_api_key, new_id
-from domain.merchant import DEFAULT_SCOPES, IssueKey
+from domain.merchant import DEFAULT_SCOPES, ApiKey, IssueKey, Merchant
 from domain.metadata import Mode
 
 PREFIX_LENGTH = 12
@@ -22,6 +22,7 @@ class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     mode: Mode
     scopes: tuple[str, ...]
+    key: ApiKey
 
     def __repr__(self) -> str:
         return f"IssuedKey({self.key_id}, ***)"
@@ -36,12 +37,14 @@ async def issue_key(
     hash_secret: Callable[[str], bytes],
     scopes: tuple[str, ...] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
+    idempotency: Idempotency | None = None,
 ) -> IssuedKey:
     """Append `merchant.key_issued` with the row that requests are checked against.
 
     Raises:
         NotFound: no such merchant.
         Rejected: `unknown_scope`.
+        commands.ports.AlreadyAnswered: the idempotency key was used before.
     """
     secret, key_id = new_api_key(mode), new_id("key")
     command = IssueKey(
@@ -60,5 +63,14 @@ async def issue_key(
         scopes=scopes,
         expires_at=expires_at,
     )
-    await change_merchant(ports, caller, command, key_rows=(row,))
-    return IssuedKey(key_id=key_id, secret=secret, mode=mode, scopes=scopes)
+    after = await change_merchant(
+        ports, caller, command, key_rows=(row,), idempotency=idempotency, subject=key_id
+    )
+    return IssuedKey(
+        key_id=key_id, secret=secret, mode=mode, scopes=scopes, key=key_of(after, key_id)
+    )
+
+
+def key_of(merchant: Merchant, key_id: str) -> ApiKey:
+    """Return a key that the merchant has, or had."""
+    return next(key for key in merchant.keys if key.id == key_id)

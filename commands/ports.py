@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from commands.processor import Credentials, Processor
+from commands.processor import Credentials, Hint, Processor
 from domain.events import AnyEvent, Recorded
 from domain.metadata import Metadata, Mode, Sealed
 
@@ -235,6 +235,10 @@ class Vault(Protocol):
         """Return one version of a processor's credentials; empty where none were stored."""
         ...
 
+    async def destroy_credentials(self, merchant_id: str, mode: Mode, processor: str) -> int:
+        """Destroy every version of a processor's credentials; return how many there were."""
+        ...
+
     async def add_credentials(
         self,
         merchant_id: str,
@@ -336,6 +340,66 @@ class Circuits(Protocol):
         ...
 
 
+class Arrival(Value, frozen=True, kw_only=True):
+    """A verified webhook as it goes into the inbox; its body is not kept.
+
+    Attributes:
+        accounts: every `mode:account` whose secret signed it, newest first.
+        digest: SHA-256 of the body.
+        hint: what it points at; an empty reference is about no payment.
+    """
+
+    processor: str
+    merchant_id: str
+    accounts: tuple[str, ...]
+    digest: bytes
+    hint: Hint
+
+
+class InboxRow(Value, frozen=True, kw_only=True):
+    """A claimed row of the inbox; `tries` counts this time, too."""
+
+    id: int
+    processor: str
+    merchant_id: str
+    accounts: tuple[str, ...]
+    hint: Hint
+    tries: int
+
+
+class Inbox(Protocol):
+    """Webhooks that were verified and are applied later."""
+
+    async def receive(self, arrivals: Sequence[Arrival]) -> None:
+        """Commit what has not arrived yet; what is parked or unmatched is tried again at once.
+
+        Raises:
+            domain.errors.Unavailable: nothing is known to be committed.
+        """
+        ...
+
+    async def orders_of(self, processor_object: str) -> list[str]:
+        """Return the orders whose log names a processor's object; up to the newest commit."""
+        ...
+
+
+class Reconciliation(Protocol):
+    """What comparing with the processors found, as far as it holds new attempts back."""
+
+    async def holds_back(
+        self, merchant_id: str, mode: Mode, order_id: str
+    ) -> Literal["restored", "orphan"] | None:
+        """Return why no new attempt of an order may start now, None when it may.
+
+        `restored`: the log is a restored one, and what the merchant's accounts did since was not
+        listed yet. `orphan`: a processor has money for this order that the log does not know.
+
+        Raises:
+            domain.errors.Unavailable: it cannot be told.
+        """
+        ...
+
+
 class Ports(Value, frozen=True, kw_only=True):
     """Everything that the commands work with; `adapters/wiring.py` fills it.
 
@@ -348,6 +412,8 @@ class Ports(Value, frozen=True, kw_only=True):
     vault: Vault
     due: DueRows
     watch: Watch
+    inbox: Inbox
+    reconciliation: Reconciliation
     circuits: Circuits
     processors: Mapping[str, Processor]
     now: Callable[[], datetime]

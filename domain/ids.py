@@ -8,7 +8,8 @@ import time
 from typing import Final
 
 PREFIXES: Final = (
-    "ord", "mer", "evt", "att", "cap", "ref", "dsp", "cs", "set", "whe", "whd", "key", "req",
+    "ord", "mer", "evt", "att", "cap", "ref", "dsp", "cs", "set", "whe", "whd", "key", "ses",
+    "tok", "req",
 )  # fmt: skip
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -48,6 +49,12 @@ def is_id(text: str, prefix: str) -> bool:
     """Tell whether the text has the shape of a TypeID of that kind."""
     match = _SHAPE.fullmatch(text)
     return match is not None and match[1] == prefix
+
+
+def sibling(text: str, prefix: str) -> str:
+    """Return the id of another kind with the same suffix: a session and its order share theirs."""
+    assert prefix in PREFIXES, prefix
+    return f"{prefix}_{text.rpartition('_')[2]}"
 
 
 def new_api_key(mode: str) -> str:

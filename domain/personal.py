@@ -26,7 +26,12 @@ class Personal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The erasable part of a merchant."""
+    """The erasable part of a merchant.
+
+    Attributes:
+        endpoints: the webhook endpoint that the profile's URL stands for, by mode.
+    """
 
     name: str
     email: str | None = None
+    endpoints: dict[str, str] = {}

@@ -1,16 +1,19 @@
 """The application: every route, the error handlers, and the edge around them."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import Final
 
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.routes import HTTPRoute
 
 from gateway.deps import Deps
 from gateway.edge import Edge
 from gateway.errors import HANDLERS
+from gateway.limits import anonymous
 from gateway.openapi import document
 from gateway.operation import Operation
 from gateway.routes import (
@@ -20,35 +23,61 @@ from gateway.routes import (
     dashboard,
     health,
     ledger,
+    one_call,
     orders,
     payments,
     refunds,
     sandbox,
     schema,
+    sessions,
+    stream,
 )
 
 GROUPS: Final = (
-    orders, payments, refunds, ledger, audit, dashboard, customers, checkout, sandbox, health,
-    schema,
+    orders, payments, one_call, sessions, refunds, ledger, audit, dashboard, stream, customers,
+    checkout, sandbox, health, schema,
 )  # fmt: skip
 BODY_BYTES_MAX: Final = 256 * 1024
+CORS_ASKED: Final = (
+    "Authorization", "X-API-Key", "X-Loop-Mode", "Content-Type", "Idempotency-Key", "Prefer",
+    "X-Correlation-ID", "X-Request-ID", "traceparent", "Last-Event-ID",
+)  # fmt: skip
+CORS_ANSWERED: Final = (
+    "X-Correlation-ID", "X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit",
+    "RateLimit-Policy",
+)  # fmt: skip
 
 
 def create_app(deps: Deps) -> Litestar:
     """Return the HTTP application; nothing is opened, nothing is global."""
     app = Litestar(
         route_handlers=[handler for group in GROUPS for handler in group.ROUTES],
+        guards=[anonymous],
+        cors_config=_cors(deps.cors_origins),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
-        state=State({"deps": deps}),
+        state=State({"deps": deps, "stopping": asyncio.Event()}),
         openapi_config=None,
         logging_config=None,
     )
     methods = Methods(app)
     app.state.allow = methods.allow
     app.state.openapi = document(operations(app), server=deps.ports.public_url)
-    app.asgi_handler = Edge(app.asgi_handler, methods.allow)
+    app.asgi_handler = Edge(app.asgi_handler, methods.allow, preflight=bool(deps.cors_origins))
     return app
+
+
+def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
+    """Let pages of these origins read answers; credentials are in headers, there are no cookies."""
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=list(CORS_ASKED),
+        expose_headers=list(CORS_ANSWERED),
+        max_age=600,
+    )
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, Operation]]:

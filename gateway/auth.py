@@ -7,14 +7,20 @@ import structlog
 from litestar import Request
 
 from commands.caller import Caller
-from domain.metadata import Actor
+from commands.ports import KeyRow
+from domain.merchant import SCOPES
+from domain.metadata import Actor, Mode
 from gateway.deps import Deps
 from gateway.edge import ids_of
-from gateway.errors import Refused
+from gateway.errors import Refused, invalid
+from gateway.headers import single
+from gateway.limits import count_address, count_key
 
 Scope = Literal["payments:write", "payments:read", "webhooks:write", "ledger:read", "account:admin"]
 
 _SHAPE: Final = re.compile(r"sk_(test|live)_[A-Za-z0-9_-]{16,100}")
+_BEARER: Final = re.compile(r"bearer +([A-Za-z0-9_.-]{1,1024})", re.IGNORECASE)
+_NONE: Final[list[str]] = []
 
 
 def deps_of(request: Request[Any, Any, Any]) -> Deps:
@@ -23,33 +29,112 @@ def deps_of(request: Request[Any, Any, Any]) -> Deps:
     return deps
 
 
-async def authenticated(request: Request[Any, Any, Any], scope: Scope) -> Caller:
-    """Return the caller behind `X-API-Key`, if it may do what needs this scope.
+async def authenticated(
+    request: Request[Any, Any, Any], scope: Scope, *, cached: bool = False
+) -> Caller:
+    """Return the caller behind `X-API-Key` or `Authorization: Bearer`, if it may do this.
+
+    `cached` spares a read where the command appends or loads under `caller.key_id`, which probes
+    the key; else a key that was revoked a moment ago could still read a list.
 
     Raises:
-        Refused: `missing_credentials`, `invalid_api_key`, `missing_scope`.
+        Refused: `invalid_request` for an empty header or both; `missing_credentials`,
+            `invalid_api_key`, `invalid_token`, `missing_scope`, `rate_limited`.
         domain.errors.Unavailable: the database cannot be asked.
     """
-    none: list[str] = []
-    given = request.headers.getall("x-api-key", none)
-    if not any(given):
-        raise Refused("missing_credentials")
+    deps = deps_of(request)
+    try:
+        caller = await _caller(request, deps, cached=cached)
+    except Refused as refused:
+        if refused.status == 401:  # noqa: PLR2004 - HTTP's own number
+            count_address(request, deps.limits)
+        raise
+    assert caller.key_id is not None, "who asks over HTTP has a key or a session"
+    if "taken" not in request.scope["state"]:
+        count_key(request, deps.limits, caller.key_id)
+    if scope not in caller.scopes:
+        raise Refused("missing_scope", f"The API key lacks the scope {scope}.")
+    structlog.contextvars.bind_contextvars(merchant_id=caller.merchant_id)
+    return caller
+
+
+async def _caller(request: Request[Any, Any, Any], deps: Deps, *, cached: bool) -> Caller:
+    keys = _given(request, "X-API-Key")
+    bearers = _given(request, "Authorization")
+    if keys and bearers:
+        raise invalid("Authorization", "is given beside X-API-Key: one of them is enough")
+    if keys:
+        return await _of_key(request, deps, keys, cached=cached)
+    if bearers:
+        return await _of_token(request, deps, bearers, cached=cached)
+    raise Refused("missing_credentials")
+
+
+def _given(request: Request[Any, Any, Any], name: str) -> list[str]:
+    values = request.headers.getall(name, _NONE)
+    if values and not all(value.strip(" \t") for value in values):
+        raise invalid(name, "is empty")
+    return values
+
+
+async def _of_key(
+    request: Request[Any, Any, Any], deps: Deps, given: list[str], *, cached: bool
+) -> Caller:
     if len(given) > 1 or not _SHAPE.fullmatch(given[0]):
         raise Refused("invalid_api_key")
-    deps = deps_of(request)
-    row = await deps.api_keys.find(given[0])
-    if row is None or (row.expires_at is not None and row.expires_at <= deps.ports.now()):
+    row = await deps.api_keys.find(given[0], cached=cached)
+    if row is None or _over(row, deps):
         raise Refused("invalid_api_key")
-    if scope not in row.scopes:
-        raise Refused("missing_scope", f"The API key lacks the scope {scope}.")
+    actor = Actor(kind="api_key", id=row.key_id)
+    return _made(request, row, actor, row.mode, row.scopes)
+
+
+async def _of_token(
+    request: Request[Any, Any, Any], deps: Deps, given: list[str], *, cached: bool
+) -> Caller:
+    bearer = _BEARER.fullmatch(given[0].strip(" \t"))
+    if len(given) > 1 or bearer is None:
+        raise Refused("invalid_token")
+    token = deps.tokens.read(bearer[1])
+    if token is None:
+        raise Refused("invalid_token")
+    row = await deps.api_keys.find_session(token.session_id, cached=cached)
+    if row is None or row.merchant_id != token.merchant_id or _over(row, deps):
+        raise Refused("invalid_token")
+    # A merchant has one user, who is called by the merchant's id.
+    actor = Actor(kind="user", id=row.merchant_id)
+    return _made(request, row, actor, _mode(request), SCOPES)
+
+
+def _over(row: KeyRow, deps: Deps) -> bool:
+    return row.expires_at is not None and row.expires_at <= deps.ports.now()
+
+
+def _mode(request: Request[Any, Any, Any]) -> Mode:
+    """Return the mode that somebody with an access token asks for: test, unless he says so."""
+    match single(request, "X-Loop-Mode"):
+        case None | "test":
+            return "test"
+        case "live":
+            return "live"
+        case _:
+            raise invalid("X-Loop-Mode", "is neither test nor live")
+
+
+def _made(
+    request: Request[Any, Any, Any],
+    row: KeyRow,
+    actor: Actor,
+    mode: Mode,
+    scopes: tuple[str, ...],
+) -> Caller:
     ids = ids_of(request.scope)
-    structlog.contextvars.bind_contextvars(merchant_id=row.merchant_id)
     return Caller(
-        actor=Actor(kind="api_key", id=row.key_id),
+        actor=actor,
         merchant_id=row.merchant_id,
-        mode=row.mode,
+        mode=mode,
         key_id=row.key_id,
-        scopes=row.scopes,
+        scopes=scopes,
         correlation_id=ids.correlation_id,
         trace=ids.trace,
     )

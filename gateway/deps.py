@@ -1,6 +1,7 @@
 """What the HTTP edge is built from; `adapters/wiring.py` supplies it, so do the tests."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Literal, Protocol
@@ -8,9 +9,12 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from adapters.log import Row
+from commands.accounts import AccessToken, Logins
+from commands.customer_page import CustomerPage
 from commands.ports import KeyRow, Ports
 from domain.metadata import Mode
 from gateway.audit_views import LatestCheckpointView, OrderProofView
+from gateway.limits import Limits
 from projections.base import Page
 from projections.ledger import Account, EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
@@ -24,14 +28,30 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKeys(Protocol):
-    """Who an API key belongs to."""
+    """Who an API key or a session belongs to.
 
-    async def find(self, secret: str) -> KeyRow | None:
-        """Return the key's row, None for a secret that is unknown or was revoked.
+    Every method raises `domain.errors.Unavailable` where the database cannot be asked. What is
+    `cached` may be some seconds old: it is for who reads or appends under the key.
+    """
 
-        Raises:
-            domain.errors.Unavailable: the database cannot be asked.
-        """
+    async def find(self, secret: str, *, cached: bool = False) -> KeyRow | None:
+        """Return the key's row, None for a secret that is unknown or was revoked."""
+        ...
+
+    async def find_session(self, session_id: str, *, cached: bool = False) -> KeyRow | None:
+        """Return the row of a session, None for one that has ended."""
+        ...
+
+    async def last_used(self, key_ids: Sequence[str]) -> dict[str, datetime]:
+        """Return when each key was last used, to a minute, without those that never were."""
+        ...
+
+
+class AccessTokens(Protocol):
+    """Whose access token it is."""
+
+    def read(self, token: str) -> AccessToken | None:
+        """Return what it says, None for one that is not ours, altered or over."""
         ...
 
 
@@ -124,6 +144,16 @@ class ReadModels(Protocol):
         ...
 
 
+class CheckoutSessions(Protocol):
+    """Which checkout sessions a merchant has."""
+
+    async def page(
+        self, merchant_id: str, mode: Mode, *, after: str | None, before: str | None, limit: int
+    ) -> tuple[tuple[str, ...], bool]:
+        """Return the ids of a page, the newest first, and whether there are more behind it."""
+        ...
+
+
 class Audit(Protocol):
     """What an auditor reads; every method raises `Unavailable` where the database is away."""
 
@@ -145,6 +175,31 @@ class Audit(Protocol):
         Raises:
             domain.errors.NotFound: nothing was signed yet.
         """
+        ...
+
+
+class OrderChanges(Protocol):
+    """Which orders of one merchant change; see `adapters.changes.OrderChanges`."""
+
+    async def next(self, timeout_s: float) -> tuple[str, ...]:
+        """Return the ids of orders that changed since the last call."""
+        ...
+
+    def began(self) -> bool:
+        """Whether following began since the last call, for the first time or anew."""
+        ...
+
+
+class Changes(Protocol):
+    """Lets a stream follow the orders of a merchant."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no more can be served."""
+        ...
+
+    def orders(self, merchant_id: str, mode: Mode) -> AbstractAsyncContextManager[OrderChanges]:
+        """Follow a merchant's orders inside an `async with` block."""
         ...
 
 
@@ -173,14 +228,26 @@ class Deps(Value, frozen=True, kw_only=True):
     """Everything that the routes work with.
 
     Attributes:
+        hash_secret: the only trace that a secret API key leaves.
+        page_key: what the hosted page's forms are marked with, 32 bytes.
+        pages: what each processor shows on the hosted page.
         bank: None where no sandbox runs: its pages do not exist then.
         metrics_from: addresses that may read `/metrics`.
     """
 
     ports: Ports
     api_keys: ApiKeys
+    tokens: AccessTokens
+    logins: Logins
+    hash_secret: Callable[[str], bytes]
     readiness: Readiness
     read_models: ReadModels
     audit: Audit
+    sessions: CheckoutSessions
+    page_key: bytes
+    changes: Changes
+    limits: Limits = Limits()
+    pages: Mapping[str, CustomerPage] = {}
     bank: Bank | None = None
+    cors_origins: tuple[str, ...] = ()
     metrics_from: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Histogram
 
+from adapters.rate_limits import Limit, Taken
 from domain.ids import new_id
 
 REQUESTS: Final = Counter("http_requests", "HTTP requests answered.", ("method", "route", "status"))
@@ -48,11 +50,18 @@ def ids_of(scope: Any) -> Ids:
 
 
 class Edge:
-    """The one ASGI layer around the framework; `allow` gives a path's methods, none if unknown."""
+    """The one ASGI layer around the framework.
 
-    def __init__(self, app: ASGIApp, allow: Callable[[str], tuple[str, ...]]) -> None:
+    `allow` gives a path's methods, none if unknown; `preflight` leaves browsers' questions about
+    other origins to the framework.
+    """
+
+    def __init__(
+        self, app: ASGIApp, allow: Callable[[str], tuple[str, ...]], *, preflight: bool = False
+    ) -> None:
         self.app = app
         self.allow = allow
+        self._preflight = preflight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -67,16 +76,22 @@ class Edge:
         context = _propagator.extract({"traceparent": parent.decode("latin-1")}) if parent else None
         span = _tracer.start_span(method, context, kind=SpanKind.SERVER)
         scope["state"]["ids"] = Ids(correlation_id, request_id, _traceparent(span))
+        scope["state"]["head"] = method == "HEAD"
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id, request_id=request_id)
         inner: Scope = scope
         if method == "HEAD":
             inner = {**scope, "method": "GET"}
-        answer = _Answer(send, correlation_id, request_id, head=method == "HEAD")
+        answer = _Answer(scope, send, correlation_id, request_id, head=method == "HEAD")
         started = time.perf_counter()
         with trace.use_span(span):
             try:
-                if method == "OPTIONS" and (allowed := self.allow(scope["path"])):
+                asks_first = self._preflight and method == "OPTIONS" and _is_preflight(scope)
+                if (
+                    not asks_first
+                    and method == "OPTIONS"
+                    and (allowed := self.allow(scope["path"]))
+                ):
                     await _options(answer.send, allowed)
                 else:
                     await self.app(inner, receive, answer.send)
@@ -89,7 +104,10 @@ class Edge:
 class _Answer:
     """Adds our headers to the answer and remembers its status; drops the body of a HEAD."""
 
-    def __init__(self, send: Send, correlation_id: str, request_id: str, *, head: bool) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, correlation_id: str, request_id: str, *, head: bool
+    ) -> None:
+        self._scope = scope
         self._send = send
         self._head = head
         self.status = 0
@@ -103,7 +121,9 @@ class _Answer:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self.headers, *_no_store(message)]
+            taken: Taken | None = self._scope["state"].get("taken")
+            limit = [] if taken is None else _limit(taken)
+            message["headers"] = [*message["headers"], *self.headers, *_no_store(message), *limit]
         elif self._head and message["type"] == "http.response.body":
             message["body"] = b""
         await self._send(message)
@@ -113,6 +133,22 @@ def _no_store(message: HTTPResponseStartEvent) -> list[tuple[bytes, bytes]]:
     if any(name == b"cache-control" for name, _ in message["headers"]):
         return []
     return [(b"cache-control", b"no-store")]
+
+
+def _limit(taken: Taken) -> list[tuple[bytes, bytes]]:
+    """Return what draft-ietf-httpapi-ratelimit-headers says of a limit.
+
+    `t` is when one more request will be taken, where nothing is left.
+    """
+    text = f'"{taken.limit.name}";r={taken.left}'
+    if not taken.left:
+        text += f";t={taken.retry_after_s}"
+    return [(b"ratelimit-policy", _policy(taken.limit)), (b"ratelimit", text.encode())]
+
+
+@lru_cache(maxsize=16)
+def _policy(limit: Limit) -> bytes:
+    return f'"{limit.name}";q={limit.size};w={max(1, round(limit.size * limit.each_s))}'.encode()
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
@@ -132,6 +168,10 @@ def _traceparent(span: trace.Span) -> str | None:
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return {b"origin", b"access-control-request-method"} <= {name for name, _ in scope["headers"]}
 
 
 async def _options(send: Send, allowed: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Errors as HTTP answers: the only place with HTTP numbers for the families of domain errors."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,13 +15,19 @@ from domain.errors import Conflict, LoopError, NotFound, Rejected, Unavailable
 from gateway.edge import ids_of
 
 PROBLEM_JSON: Final = "application/problem+json"
+SCHEMES: Final = 'ApiKey realm="loop", Bearer realm="loop"'
 FAMILIES: Final = ((NotFound, 404), (Conflict, 409), (Rejected, 422), (Unavailable, 503))
 
 CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_request": (400, "The request is not valid."),
+    "idempotency_key_required": (400, "An Idempotency-Key or an externalId is needed."),
     "card_data_refused": (400, "Card data is refused here: send a processor's token."),
-    "missing_credentials": (401, "An API key is needed in X-API-Key."),
+    "email_exists": (400, "There is an account with this e-mail address."),
+    "missing_credentials": (401, "X-API-Key or Authorization: Bearer is needed."),
     "invalid_api_key": (401, "The API key is unknown, expired or revoked."),
+    "invalid_token": (401, "The access token is unknown, expired or of a session that has ended."),
+    "invalid_credentials": (401, "E-mail address or password are wrong."),
+    "invalid_refresh_token": (401, "The refresh token is unknown, used, expired or logged out."),
     "missing_scope": (403, "The API key lacks the scope that this needs."),
     "forbidden": (403, "This address may not read this."),
     "not_found": (404, "There is no such thing."),
@@ -38,6 +45,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "refund_exceeds_captured": (422, "More than what is left of the captured amount."),
     "idempotency_key_reused": (422, "This Idempotency-Key was used with another body."),
     "no_processor": (422, "No processor can take this order."),
+    "rate_limited": (429, "Too many requests; Retry-After says when to go on."),
     "overloaded": (503, "Too much at once; try again."),
     "database_unavailable": (503, "The database cannot be reached; try again."),
 }
@@ -92,16 +100,22 @@ class Refused(Exception):
     Attributes:
         code: one of `CODES`.
         errors: what is wrong where, for `invalid_request`.
+        headers: of the answer.
     """
 
     def __init__(
-        self, code: str, message: str | None = None, errors: tuple[FieldError, ...] = ()
+        self,
+        code: str,
+        message: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(code)
         self.status, default = CODES[code]
         self.code = code
         self.message = message or default
         self.errors = errors
+        self.headers = headers or {}
 
 
 def invalid(field: str, message: str) -> Refused:
@@ -155,7 +169,9 @@ def _answer(
 
 def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
     """Answer what the edge refuses."""
-    headers = {"WWW-Authenticate": 'ApiKey realm="loop"'} if error.status == 401 else {}  # noqa: PLR2004 - HTTP numbers live here
+    headers = dict(error.headers)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = SCHEMES
     extra = {"errors": error.errors} if error.errors else None
     return _answer(request, error.status, error.code, error.message, extra=extra, headers=headers)
 
@@ -172,8 +188,9 @@ def on_loop_error(request: Request[Any, Any, Any], error: LoopError) -> Response
 
 
 def on_key_revoked(request: Request[Any, Any, Any], _: KeyRevoked) -> Response[bytes]:
-    """Answer a key that was revoked between the check and the commit."""
-    return on_refused(request, Refused("invalid_api_key"))
+    """Answer a key or session that was revoked between the check and the commit."""
+    code = "invalid_token" if "authorization" in request.headers else "invalid_api_key"
+    return on_refused(request, Refused(code))
 
 
 def on_version_taken(request: Request[Any, Any, Any], _: VersionTaken) -> Response[bytes]:

@@ -17,7 +17,9 @@ _REF: Final = "#/components/schemas/{name}"
 _BODY_CODES: Final = (
     "invalid_request", "card_data_refused", "payload_too_large", "unsupported_media_type",
 )  # fmt: skip
-_KEY_CODES: Final = ("missing_credentials", "invalid_api_key", "missing_scope", "invalid_request")
+_KEY_CODES: Final = (
+    "missing_credentials", "invalid_api_key", "invalid_token", "missing_scope", "invalid_request",
+)  # fmt: skip
 _ENGINE_CODES: Final = ("overloaded", "database_unavailable")
 _ONCE_CODES: Final = ("idempotency_key_reused", "idempotency_in_progress", "concurrent_change")
 
@@ -41,6 +43,14 @@ _HEADER_PARAMETERS: Final[dict[str, Json]] = {
         "schema": {"type": "string", "minLength": 1},
         "example": "wait=10",
     },
+    "X-Loop-Mode": {
+        "name": "X-Loop-Mode",
+        "in": "header",
+        "required": False,
+        "description": "Which money, with an access token; an API key has a mode of its own.",
+        "schema": {"type": "string", "enum": ["test", "live"], "default": "test"},
+        "example": "test",
+    },
     "X-Correlation-ID": {
         "name": "X-Correlation-ID",
         "in": "header",
@@ -61,6 +71,16 @@ _HEADERS: Final[dict[str, Json]] = {
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
+    "RateLimit": {
+        "description": "What is left of the limit, and in how many seconds there is more.",
+        "schema": {"type": "string"},
+        "example": '"key";r=499',
+    },
+    "RateLimit-Policy": {
+        "description": "The limit: `q` requests in `w` seconds.",
+        "schema": {"type": "string"},
+        "example": '"key";q=500;w=1',
+    },
     "WWW-Authenticate": {"description": "The scheme.", "schema": {"type": "string"}},
     "Location": {"description": "Where to go on.", "schema": {"type": "string", "format": "uri"}},
 }
@@ -68,6 +88,7 @@ _MORE_HEADERS: Final = {
     303: ("Location",),
     401: ("WWW-Authenticate",),
     409: ("Retry-After",),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
 
@@ -107,7 +128,16 @@ def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Js
                     "in": "header",
                     "name": "X-API-Key",
                     "description": "`sk_test_…` or `sk_live_…`: the key carries the mode.",
-                }
+                },
+                "accessToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": (
+                        "The `token` of a log-in: every scope, for a quarter of an hour; "
+                        "`X-Loop-Mode` picks the mode."
+                    ),
+                },
             },
         },
     }
@@ -123,6 +153,7 @@ def codes_of(operation: Operation, *, has_path_parameter: bool) -> tuple[str, ..
         codes += _BODY_CODES
     if "Idempotency-Key" in operation.headers:
         codes += _ONCE_CODES
+    codes += ["rate_limited"] if operation.scope or operation.limited else []
     return tuple(dict.fromkeys([*codes, *operation.codes]))
 
 
@@ -192,7 +223,7 @@ def _operation(path: str, operation: Operation, shapes: _Shapes) -> Json:
     parameters = [_path_parameter(name) for name in names]
     if operation.query:
         parameters += shapes.parameters(operation.query)
-    wanted = (*operation.headers, "X-Correlation-ID")
+    wanted = (*operation.headers, *(["X-Loop-Mode"] if operation.scope else []), "X-Correlation-ID")
     parameters += [_HEADER_PARAMETERS[name] for name in wanted]
     described: Json = {
         "operationId": operation.id,
@@ -200,14 +231,17 @@ def _operation(path: str, operation: Operation, shapes: _Shapes) -> Json:
         "summary": operation.summary,
         "description": operation.description or operation.summary,
         "parameters": parameters,
-        "security": [{"apiKey": []}] if operation.scope else [],
+        "security": [{"apiKey": []}, {"accessToken": []}] if operation.scope else [],
         "responses": _responses(operation, shapes, bool(names)),
     }
     if operation.scope:
         described["description"] += f"\n\nNeeds the scope `{operation.scope}`."
     if operation.body:
         media = {"schema": shapes.of(operation.body), "example": operation.body_example}
-        described["requestBody"] = {"required": operation.body_required, "content": {JSON: media}}
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": {operation.body_media: media},
+        }
     return described
 
 
@@ -215,17 +249,22 @@ def _path_parameter(name: str) -> Json:
     schema: Json = {"type": "string"}
     if name == "order_id":
         schema["pattern"] = "^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+    if name == "session_id":
+        schema["pattern"] = "^cs_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+    if name == "checkout_id":
+        schema["pattern"] = "^(ord|cs)_[0-7][0-9a-hjkmnp-tv-z]{25}$"
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _responses(operation: Operation, shapes: _Shapes, has_path_parameter: bool) -> Json:  # noqa: FBT001 - an inner detail
     done = {operation.media: _content(operation.answer, operation.example, shapes)}
+    empty = {HTTPStatus.NO_CONTENT, HTTPStatus.SEE_OTHER}
     responses: dict[int, Json] = {
         operation.status: _response(
             operation.status,
             "Done.",
-            {} if operation.status == HTTPStatus.NO_CONTENT else done,
-            replayable="Idempotency-Key" in operation.headers,
+            {} if operation.status in empty else done,
+            more=_answered_with(operation),
         )
     }
     for status, (shape, example) in operation.also.items():
@@ -247,10 +286,14 @@ def _content(shape: Any, example: Any, shapes: _Shapes) -> Json:
     return {"schema": schema, "example": example}
 
 
-def _response(status: int, text: str, content: Json, *, replayable: bool = False) -> Json:
-    names = ("X-Correlation-ID", "X-Request-ID", *_MORE_HEADERS.get(status, ()))
-    if replayable:
-        names = (*names, "Idempotent-Replayed")
+def _answered_with(operation: Operation) -> tuple[str, ...]:
+    """Return the headers of an operation's own answer, besides those of all answers."""
+    limit = ("RateLimit", "RateLimit-Policy") if operation.scope or operation.limited else ()
+    return (*limit, "Idempotent-Replayed") if "Idempotency-Key" in operation.headers else limit
+
+
+def _response(status: int, text: str, content: Json, *, more: tuple[str, ...] = ()) -> Json:
+    names = ("X-Correlation-ID", "X-Request-ID", *_MORE_HEADERS.get(status, ()), *more)
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     response: Json = {"description": text, "headers": headers}
     return {**response, "content": content} if content else response

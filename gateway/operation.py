@@ -10,6 +10,7 @@ from gateway.views import as_json
 
 JSON: Final = "application/json"
 HTML: Final = "text/html"
+FORM: Final = "application/x-www-form-urlencoded"
 HeaderName = Literal["Idempotency-Key", "Prefer"]
 
 
@@ -24,11 +25,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         media: media type of the answer.
         example: of the answer, JSON-ready.
         body: the struct of the request's body, None where there is none.
+        body_media: its media type.
         body_required: whether the body may be absent, which is then `{}`.
         query: the struct of the query string, None where there is none.
         headers: request headers with a meaning of their own here.
         also: further answers by status that are no problems: their struct and example.
         gives: the path parameter that its answer's `id` is good for, elsewhere.
+        limited: whether requests without credentials are counted, where none are asked for.
         codes: the error codes that only this operation has, besides those of its kind.
     """
 
@@ -42,12 +45,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     media: str = JSON
     example: Any = None
     body: type[msgspec.Struct] | None = None
+    body_media: str = JSON
     body_required: bool = False
     body_example: Any = None
     query: type[msgspec.Struct] | None = None
     headers: tuple[HeaderName, ...] = ()
     also: dict[int, tuple[Any, Any]] = {}
     gives: str | None = None
+    limited: bool = True
     codes: tuple[str, ...] = ()
 
 

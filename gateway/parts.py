@@ -9,16 +9,22 @@ from datetime import date
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.changes import BusChanges
+from adapters.api_keys import key_hash
 from adapters.log import Connection, position_at, recorded_at
 from adapters.nats import Bus
+from adapters.processors import CUSTOMER_PAGES
 from adapters.processors.sandbox import SandboxProcessor
+from adapters.rate_limits import Limit
 from adapters.read_models import status
 from adapters.wiring import Application
 from commands.ports import Ports
 from domain.errors import Unavailable
 from domain.metadata import Mode
 from gateway.audit_parts import PostgresAudit
+from gateway.checkout.sessions import PostgresCheckoutSessions
 from gateway.deps import Accounts, BankChallenge, Checks, Deps, LedgerQuery
+from gateway.limits import Limits
 from projections import ledger, orders, statistics
 from projections.base import Page
 from projections.ledger import EntryRow, Place
@@ -34,10 +40,31 @@ def deps_of_application(app: Application) -> Deps:
     return Deps(
         ports=app.ports,
         api_keys=app.api_keys,
+        tokens=app.tokens,
+        logins=app.logins,
+        hash_secret=lambda secret: key_hash(app.master_keys, secret),
         readiness=EngineChecks(app.pool, app.bus),
         read_models=PostgresReadModels(app.pool),
         audit=PostgresAudit(app.pool, app.master_keys),
+        sessions=PostgresCheckoutSessions(app.pool),
+        page_key=app.master_keys.keyed_hash("checkout_page", ""),
+        pages={name: make(app.settings) for name, make in CUSTOMER_PAGES.items()},
+        changes=BusChanges(app.bus),
+        limits=_limits(app),
         bank=SandboxBank(app.sandbox, app.ports),
+        cors_origins=app.settings.cors_origins,
+    )
+
+
+def _limits(app: Application) -> Limits:
+    settings = app.settings
+    per_login = settings.rate_limit_login
+    return Limits(
+        counted=app.limits,
+        per_key=Limit(name="key", rate=settings.rate_limit_key),
+        per_address=Limit(name="address", rate=settings.rate_limit_address),
+        per_login=Limit(name="login", rate=per_login, window_s=60.0, burst=2 * per_login),
+        trusted=settings.trusted_proxies,
     )
 
 

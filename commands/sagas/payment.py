@@ -5,17 +5,23 @@ before the call, so an answer is called "never sent" only when it was the first 
 to a capture, void or refund is believed only after a lookup.
 """
 
+from typing import Literal
+
 from commands.caller import Caller
 from commands.ports import DueRow, Ports
 from commands.processor import Observed
 from commands.sagas.act import Act, Facts, Later, attempt_of, step_of
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.authorizing import Authorizing
+from commands.sagas.destroyed_credentials import blocked, without_credentials
 from commands.sagas.moving import Moving
 from domain.ids import new_id
 from domain.metadata import Actor
 from domain.order.evolve import fold
 from domain.order.state import Order
+
+Looked = Literal["changed", "same", "unseen"]
+"""What a look at the processor came to."""
 
 
 class PaymentSaga(AtProcessor):
@@ -49,17 +55,21 @@ class PaymentSaga(AtProcessor):
             await self._ports.due.again(row, in_s=1.0)
             return
         act = await self._prepared(row, order, rows[-1].metadata.event_id)
-        result = await self._steps[row.operation](act)
+        if blocked(act):
+            result = without_credentials(act, await self.failover_of(order))
+        else:
+            result = await self._steps[row.operation](act)
         match result:
             case Later():
                 await self._ports.due.again(row, in_s=result.in_s)
             case Facts():
                 await self._record(act, result)
 
-    async def look_at(self, order_id: str, attempt_id: str) -> None:
+    async def look_at(self, order_id: str, attempt_id: str) -> Looked:
         """Record what the processor has for an attempt, whatever the order waits for.
 
         For hints about attempts that are closed, and for whoever compares with the processor.
+        Tells whether the order changed, or that the processor did not show it.
 
         Raises:
             domain.errors.Unavailable: the log cannot be reached.
@@ -67,14 +77,17 @@ class PaymentSaga(AtProcessor):
         rows = (await self._ports.store.load([order_id]))[order_id]
         order = fold(rows)
         if order is None or order.attempt(attempt_id) is None:
-            return
+            return "unseen"
         row = DueRow(order_id=order_id, subject=attempt_id, operation="look", tries=1)
         act = await self._prepared(row, order, rows[-1].metadata.event_id)
         seen = await self.look(act, "authorize")
-        result = await self.observed(act, seen) if isinstance(seen, Observed) else None
+        if not isinstance(seen, Observed):
+            return "unseen"
+        result = await self.observed(act, seen)
         if isinstance(result, Facts):
             for command in result.commands:
                 await self.record(act, command, result.at)
+        return "changed" if act.order.version > order.version else "same"
 
     async def _prepared(self, row: DueRow, order: Order, causation_id: str) -> Act:
         attempt = attempt_of(order, row.subject)

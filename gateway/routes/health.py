@@ -50,6 +50,7 @@ HEALTH = Operation(
     id="getHealth",
     tag="Service",
     summary="Is the process alive",
+    limited=False,
     answer=HealthView,
     example={
         "status": "ok",
@@ -61,6 +62,7 @@ READY = Operation(
     id="getReady",
     tag="Service",
     summary="Can requests be served",
+    limited=False,
     answer=ReadyView,
     example={"status": "ok", "checks": _CHECKS},
     also={
@@ -74,6 +76,7 @@ METRICS = Operation(
     description="For addresses that the settings name, by default this machine's own.",
     media="text/plain",
     example="http_requests_total 1.0",
+    limited=False,
     codes=("forbidden",),
 )
 

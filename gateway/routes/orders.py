@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
@@ -20,6 +21,7 @@ from gateway.auth import authenticated, deps_of
 from gateway.bodies import OrderQueryString, OrderRequest, OrdersQueryString
 from gateway.cursor import as_cursor, cursor_text
 from gateway.decode import as_struct, json_body, no_query, query
+from gateway.deps import Deps
 from gateway.errors import invalid
 from gateway.headers import idempotency
 from gateway.operation import Operation, answer
@@ -81,12 +83,28 @@ def currency_of(given: str) -> str:
 @post("/v1/orders", opt={"operation": CREATE})
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Accept an order; it is `pending` until it is paid."""
-    caller = await authenticated(request, "payments:write")
+    caller = await authenticated(request, "payments:write", cached=True)
     no_query(request)
     raw = await json_body(request, required=True)
     once = idempotency(request, caller, raw)
     body = as_struct(raw, OrderRequest)
-    new = NewOrder(
+    new = new_order(body)
+    ports = deps_of(request).ports
+    done = await create_order(ports, caller, new, once)
+    if done.replayed:
+        (view,) = await render_orders(ports, [done.order])
+    else:
+        view = order_view(done.order, _personal(new), None)
+    return answer(view, status=done.status, replayed=done.replayed)
+
+
+def new_order(body: OrderRequest) -> NewOrder:
+    """Return what the command takes.
+
+    Raises:
+        Refused: 400 for a currency that money does not come in.
+    """
+    return NewOrder(
         amount_minor=body.amount,
         currency=currency_of(body.currency),
         external_id=body.external_id,
@@ -98,13 +116,6 @@ async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
         cancel_url=body.cancel_url,
         capture_method=body.capture_method,
     )
-    ports = deps_of(request).ports
-    done = await create_order(ports, caller, new, once)
-    if done.replayed:
-        (view,) = await render_orders(ports, [done.order])
-    else:
-        view = order_view(done.order, _personal(new), None)
-    return answer(view, status=done.status, replayed=done.replayed)
 
 
 def _personal(new: NewOrder) -> Personal:
@@ -122,7 +133,7 @@ def _personal(new: NewOrder) -> Personal:
 @get("/v1/orders/{order_id:str}", opt={"operation": READ})
 async def read(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Answer the order, folded from its stream: everybody reads their own writes."""
-    caller = await authenticated(request, "payments:read")
+    caller = await authenticated(request, "payments:read", cached=True)
     asked = query(request, OrderQueryString)
     ports = deps_of(request).ports
     order = await read_order(ports, caller, order_id)
@@ -148,13 +159,35 @@ async def _as_of(ports: Ports, caller: Caller, order: Order, as_of: datetime | i
 async def list_orders(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer one page from the read model."""
     caller = await authenticated(request, "payments:read")
-    asked = query(request, OrdersQueryString)
-    after, before = as_cursor(asked.after), as_cursor(asked.before)
     deps = deps_of(request)
+    page = await page_of(deps, caller, query(request, OrdersQueryString))
+    view = OrdersView(
+        data=await render_orders(deps.ports, page.orders),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
+        as_of_position=page.as_of_position,
+    )
+    return answer(view)
+
+
+class OrdersPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the read model, with the cursor of the next one."""
+
+    orders: list[Order]
+    has_more: bool
+    next_cursor: str | None
+    as_of_position: int
+
+
+async def page_of(
+    deps: Deps, caller: Caller, asked: OrdersQueryString, *, paid: bool = False
+) -> OrdersPage:
+    """Return the page that was asked for; `paid` narrows to orders that were tried to be paid."""
+    after, before = as_cursor(asked.after), as_cursor(asked.before)
     page = await deps.read_models.orders_page(
         merchant_id=caller.merchant_id,
         mode=caller.mode,
-        filters=_filters(asked),
+        filters=_filters(asked, paid=paid),
         after=after,
         before=None if after else before,
         limit=asked.limit,
@@ -164,16 +197,15 @@ async def list_orders(request: Request[Any, Any, Any]) -> Response[bytes]:
         rows = tuple(row for row in rows if _place(row.cursor) > _place(before))
         has_more = has_more and len(rows) == len(page.rows)
     last = rows[0 if before and not after else -1] if has_more and rows else None
-    view = OrdersView(
-        data=await render_orders(deps.ports, [row.order for row in rows]),
+    return OrdersPage(
+        orders=[row.order for row in rows],
         has_more=has_more,
         next_cursor=cursor_text(last.cursor) if last else None,
         as_of_position=page.as_of_position,
     )
-    return answer(view)
 
 
-def _filters(asked: OrdersQueryString) -> Filters:
+def _filters(asked: OrdersQueryString, *, paid: bool) -> Filters:
     return Filters(
         status=asked.status,
         processor=asked.processor,
@@ -181,6 +213,7 @@ def _filters(asked: OrdersQueryString) -> Filters:
         external_id=asked.external_id,
         created_from=asked.created_from,
         created_to=asked.created_to,
+        paid=paid,
     )
 
 

@@ -11,7 +11,13 @@ from commands.confirm_order import confirm_order
 from commands.pay_order import PayOrder, pay_order
 from gateway import examples
 from gateway.auth import authenticated, deps_of
-from gateway.bodies import CancelRequest, CaptureRequest, ConfirmRequest, PayRequest
+from gateway.bodies import (
+    CancelRequest,
+    CaptureRequest,
+    ConfirmRequest,
+    PaymentMethodRequest,
+    PayRequest,
+)
 from gateway.decode import as_struct, json_body, no_query
 from gateway.headers import idempotency, preferred_wait_s
 from gateway.operation import Operation, answer
@@ -81,39 +87,41 @@ CANCEL = Operation(
 @post("/v1/orders/{order_id:str}/pay", opt={"operation": PAY}, status_code=200)
 async def pay(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Route and pay."""
-    caller = await authenticated(request, "payments:write")
+    caller = await authenticated(request, "payments:write", cached=True)
     no_query(request)
     wait_s = preferred_wait_s(request)
     raw = await json_body(request, required=False)
     once = idempotency(request, caller, raw)
-    asked = as_pay_order(as_struct(raw, PayRequest))
+    body = as_struct(raw, PayRequest)
+    asked = as_pay_order(body.processor, body.payment_method, body.return_url)
     ports = deps_of(request).ports
     done = await pay_order(ports, caller, order_id, asked, once, wait_s=wait_s)
     view = await render_payment(ports, done.order)
     return answer(view, status=done.status, replayed=done.replayed)
 
 
-def as_pay_order(body: PayRequest) -> PayOrder:
+def as_pay_order(
+    processor: str | None, method: PaymentMethodRequest | None, return_url: str | None = None
+) -> PayOrder:
     """Return what the command takes; brands are lower case, countries upper case."""
-    method = body.payment_method
     if method is None:
-        return PayOrder(processor=body.processor, return_url=body.return_url)
+        return PayOrder(processor=processor, return_url=return_url)
     tokens = method.tokens
     named = {"stripe": tokens.stripe, "razorpay": tokens.razorpay} if tokens else {}
     return PayOrder(
-        processor=body.processor,
+        processor=processor,
         token=method.token,
         tokens={name: token for name, token in named.items() if token is not None},
         brand=method.brand.lower() if method.brand else None,
         country=method.country.upper() if method.country else None,
-        return_url=body.return_url,
+        return_url=return_url,
     )
 
 
 @post("/v1/orders/{order_id:str}/confirm", opt={"operation": CONFIRM}, status_code=200)
 async def confirm(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Look up what the processor has."""
-    caller = await authenticated(request, "payments:write")
+    caller = await authenticated(request, "payments:write", cached=True)
     no_query(request)
     wait_s = preferred_wait_s(request)
     raw = await json_body(request, required=False)
@@ -127,7 +135,7 @@ async def confirm(request: Request[Any, Any, Any], order_id: FromPath[str]) -> R
 @post("/v1/orders/{order_id:str}/capture", opt={"operation": CAPTURE}, status_code=200)
 async def capture(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Take all or a part of the hold."""
-    caller = await authenticated(request, "payments:write")
+    caller = await authenticated(request, "payments:write", cached=True)
     no_query(request)
     raw = await json_body(request, required=False)
     once = idempotency(request, caller, raw)
@@ -143,7 +151,7 @@ async def capture(request: Request[Any, Any, Any], order_id: FromPath[str]) -> R
 @post("/v1/orders/{order_id:str}/cancel", opt={"operation": CANCEL}, status_code=200)
 async def cancel(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """End the order without money."""
-    caller = await authenticated(request, "payments:write")
+    caller = await authenticated(request, "payments:write", cached=True)
     no_query(request)
     wait_s = preferred_wait_s(request)
     raw = await json_body(request, required=False)

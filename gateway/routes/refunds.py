@@ -62,7 +62,7 @@ TRANSACTIONS = Operation(
 @post("/v1/orders/{order_id:str}/refund", opt={"operation": REFUND}, status_code=201)
 async def refund(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Ask for a refund; it is `pending` until the processor has sent the money."""
-    caller = await authenticated(request, "payments:write")
+    caller = await authenticated(request, "payments:write", cached=True)
     no_query(request)
     raw = await json_body(request, required=False)
     once = idempotency(request, caller, raw)

@@ -18,7 +18,8 @@ from adapters.settings import Settings
 from adapters.telemetry import configure_logging, configure_tracing
 settings = Settings(home=Path("."), host="", port=1, public_url="", database_url="", nats_url="",
     master_keys="", witness="", lease_s=1, call_limit_s=1, saga_slots=1, sandbox_latency_s=0,
-    stripe_base_url="", razorpay_base_url="",
+    stripe_base_url="", razorpay_base_url="", rate_limit_key=0, rate_limit_address=0,
+    rate_limit_login=0, trusted_proxies=(), cors_origins=(),
     trace_ratio=float(sys.argv[1]), trace_file=Path(sys.argv[2]), log_level="info")
 configure_logging("info", "gateway")
 flush = configure_tracing(settings, "gateway")

@@ -119,6 +119,8 @@ def settings(database_url: str, nats_url: str, tmp_path: Path) -> Settings:
         sandbox_latency_s="0.03",
         lease_s="6",
         call_limit_s="2",
+        rate_limit_key="0",
+        rate_limit_address="0",
     )
 
 

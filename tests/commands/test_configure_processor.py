@@ -83,16 +83,16 @@ async def test_priority_and_state_change_without_new_credentials(
     ("account", "code", "words"),
     [
         (stripe(None), "credentials_required", "no credentials"),
-        (stripe(Credentials({})), "invalid_credentials", "secret_key"),
-        (stripe(Credentials({"secret_key": "sk_live_1"})), "invalid_credentials", "sk_test_"),
-        (stripe(Credentials({"secret_key": SECRET, "x": "y"})), "invalid_credentials", "only"),
+        (stripe(Credentials({})), "credentials_refused", "secret_key"),
+        (stripe(Credentials({"secret_key": "sk_live_1"})), "credentials_refused", "sk_test_"),
+        (stripe(Credentials({"secret_key": SECRET, "x": "y"})), "credentials_refused", "only"),
         (ProcessorAccount(processor="paypal"), "unknown_processor", "paypal"),
         (
             ProcessorAccount(
                 processor="razorpay",
                 credentials=Credentials({"key_id": "rzp_live_1", "key_secret": "x"}),
             ),
-            "invalid_credentials",
+            "credentials_refused",
             "rzp_test_",
         ),
     ],

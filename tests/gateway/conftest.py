@@ -138,6 +138,8 @@ def settings_for(home: Path, database_url: str, nats_url: str) -> Settings:
         master_keys=f"k1:{secrets.token_hex(32)}",
         public_url="http://loop.test",
         sandbox_latency_s="0.001",
+        rate_limit_key="0",
+        rate_limit_address="0",
     )
 
 

@@ -83,11 +83,13 @@ def test_examples_fit_their_schemas(document: Json) -> None:
 def test_secured_operations_name_the_scheme_and_401_and_403(document: Json) -> None:
     scheme = document["components"]["securitySchemes"]["apiKey"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-API-Key")
+    scheme = document["components"]["securitySchemes"]["accessToken"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     secured = [o for p, ms in document["paths"].items() for o in ms.values() if p.startswith("/v1")]
     assert secured
     for operation in secured:
-        assert operation["security"] == [{"apiKey": []}]
-        assert {"400", "401", "403", "503"} <= set(operation["responses"])
+        assert operation["security"] == [{"apiKey": []}, {"accessToken": []}]
+        assert {"400", "401", "403", "429", "503"} <= set(operation["responses"])
 
 
 def test_problem_members_are_documented_as_they_are_written() -> None:
