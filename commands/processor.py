@@ -50,6 +50,7 @@ class Capabilities(Value, frozen=True, kw_only=True):
         several_captures: the rest of a hold may be kept for a later capture.
         void: a hold can be given back on request.
         closes_declined: a decline ends the processor's object; otherwise it is cancelled first.
+        collects: without a token the customer is asked for a payment method.
         idempotency_s: for how long the same key gives the same answer.
         window_s: for how long a doubt can be looked up.
     """
@@ -58,8 +59,16 @@ class Capabilities(Value, frozen=True, kw_only=True):
     several_captures: bool = False
     void: bool = True
     closes_declined: bool = False
+    collects: bool = False
     idempotency_s: int = 86_400
     window_s: int = 30 * 86_400
+
+
+class Described(Value, frozen=True, kw_only=True):
+    """What a payment method is: brand in lower case, ISO 3166-1 country; None is unknown."""
+
+    brand: str | None = None
+    country: str | None = None
 
 
 class AttemptCall(Value, frozen=True, kw_only=True):
@@ -367,6 +376,10 @@ class Processor(Protocol):
         Raises:
             ValueError: they cannot be used in this mode or at this installation, and why.
         """
+        ...
+
+    async def describe(self, token: str, credentials: Credentials) -> Described:
+        """Read what a token stands for; what cannot be read is unknown. Nothing moves."""
         ...
 
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:

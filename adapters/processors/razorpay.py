@@ -27,6 +27,7 @@ from commands.processor import (
     CredentialField,
     Credentials,
     Declined,
+    Described,
     Hint,
     ListedPage,
     MoneyCall,
@@ -72,6 +73,7 @@ class RazorpayProcessor:
         several_captures=False,
         void=False,
         closes_declined=False,
+        collects=True,
         window_s=5 * 86_400,
     )
     fields: tuple[CredentialField, ...] = (
@@ -109,6 +111,11 @@ class RazorpayProcessor:
         if mode == "live" and self._base_url != API_URL:
             raise ValueError("live keys are not given to a sandbox: LOOP_RAZORPAY_BASE_URL is set")
         return f"razorpay_{key_id}"
+
+    async def describe(self, token: str, credentials: Credentials) -> Described:
+        """Tell nothing: a token of Razorpay's is read for its customer only."""
+        del token, credentials
+        return Described()
 
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
         """Make the order; moves no money. The receipt is ours and makes it once."""

@@ -27,6 +27,7 @@ from commands.processor import (
     CredentialField,
     Credentials,
     Declined,
+    Described,
     Fact,
     Hint,
     Listed,
@@ -140,6 +141,10 @@ class SandboxProcessor:
         if mode != "test":
             raise ValueError("the sandbox has no live mode")
         return self.name
+
+    async def describe(self, token: str, credentials: Credentials) -> Described:
+        """Tell nothing: the bank's cards have no brand."""
+        return Described()
 
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
         """Make the payment at the bank; moves no money."""

@@ -29,6 +29,7 @@ from commands.processor import (
     CredentialField,
     Credentials,
     Declined,
+    Described,
     Hint,
     ListedPage,
     MoneyCall,
@@ -77,7 +78,11 @@ class StripeProcessor:
 
     name: str = "stripe"
     capabilities: Capabilities = Capabilities(
-        partial_capture=True, several_captures=False, void=True, closes_declined=False
+        partial_capture=True,
+        several_captures=False,
+        void=True,
+        closes_declined=False,
+        collects=True,
     )
     fields: tuple[CredentialField, ...] = (
         CredentialField(name="secret_key", doc="Secret or restricted API key (sk_…, rk_…)."),
@@ -126,6 +131,18 @@ class StripeProcessor:
         if mode == "live" and self._base_url != API_URL:
             raise ValueError("live keys are not given to a sandbox: LOOP_STRIPE_BASE_URL is set")
         return f"stripe_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    async def describe(self, token: str, credentials: Credentials) -> Described:
+        """Read the payment method of a `pm_…` token."""
+        if not token.startswith("pm_"):
+            return Described()
+        method = await self._send(
+            credentials,
+            None,
+            lambda client, options: client.v1.payment_methods.retrieve_async(token, {}, options),
+        )
+        card = None if isinstance(method, Problem) else method.get("card")
+        return answers.described(card) if isinstance(card, dict) else Described()
 
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
         """Make the PaymentIntent; moves no money."""

@@ -10,6 +10,7 @@ from adapters.processors.stripe_money import from_stripe
 from commands.processor import (
     Challenged,
     Declined,
+    Described,
     Fact,
     NotSent,
     Observed,
@@ -157,6 +158,15 @@ def refusal(problem: Problem, default: str, *, retry_class: RetryClass = "stop")
         processor_code=problem.code,
         message=problem.error.get("message"),
         expired=status == "canceled",
+    )
+
+
+def described(card: Json) -> Described:
+    """Return a card's brand and country, where Stripe names them."""
+    brand, country = card.get("brand"), card.get("country")
+    return Described(
+        brand=brand.lower() if isinstance(brand, str) and brand != "unknown" else None,
+        country=country.upper() if isinstance(country, str) and country else None,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from commands.execute import commit
 from commands.ports import CircuitKey, Ports, VersionTaken
@@ -22,7 +23,8 @@ from commands.processor import (
     Succeeded,
     Unknown,
 )
-from commands.read_order import CHALLENGE_FIELD, ChallengeSecret
+from commands.read_order import CHALLENGE_FIELD, ChallengeSecret, open_personal
+from commands.route_order import Wish, route_order
 from commands.sagas.act import (
     CONFLICTS_MAX,
     TRIES_MAX,
@@ -41,7 +43,7 @@ from domain.order import commands as c
 from domain.order.decide import decide
 from domain.order.evolve import fold
 from domain.order.state import Attempt, Order
-from domain.routing import Failover
+from domain.routing import Decision, Failover
 
 TIMEOUT: Final = "timeout"
 _LABELS: Final = {
@@ -127,10 +129,52 @@ class AtProcessor:
             return Unknown(cause=type(error).__name__)
 
     async def failover_of(self, order: Order) -> Failover:
-        """Return the merchant's rules for going on after a no."""
+        """Return the merchant's rules for going on after a no; off where nobody else is there."""
+        policy, decision = await self.rerouted(order)
+        return policy if decision and decision.chosen else replace(policy, enabled=False)
+
+    async def rerouted(
+        self, order: Order, *, probe_as: str | None = None
+    ) -> tuple[Failover, Decision | None]:
+        """Return the merchant's rules for going on, and who would be next; None: no rule does."""
         streams = await self._ports.store.load([order.merchant_id])
         merchant = merchants.fold(streams[order.merchant_id])
-        return merchant.policy_of(order.mode).failover if merchant else Failover(enabled=False)
+        assert merchant is not None, "an order's merchant is registered"
+        failover = merchant.policy_of(order.mode).failover
+        live = order.live
+        if live is None or not failover.enabled or live.decision.inputs.explicit is not None:
+            return failover, None
+        first = live.decision.inputs
+        wish = Wish(
+            token=first.token,
+            tokens=first.tokens,
+            brand=first.card_brand,
+            country=first.country,
+            excluded=tuple(a.processor for a in order.round),
+            asks=await self._asks(order, live),
+            probe_as=probe_as,
+        )
+        decision = await route_order(
+            self._ports,
+            merchant,
+            order_id=order.id,
+            amount=order.amount,
+            mode=order.mode,
+            wish=wish,
+        )
+        return failover, decision
+
+    async def _asks(self, order: Order, live: Attempt) -> tuple[str, ...]:
+        """Return who may ask the customer for a payment method, where one can be reached."""
+        inputs = live.decision.inputs
+        if inputs.token is None and not inputs.tokens:
+            return ()
+        if not order.page_open and live.return_to is None:
+            (personal,) = await open_personal(self._ports, [order])
+            if personal.return_url is None:
+                return ()
+        processors = self._ports.processors.items()
+        return tuple(name for name, processor in processors if processor.capabilities.collects)
 
     def uncertain(self, act: Act, operation: Operation, cause: str) -> Result:
         """Try the same call again; after the last try the doubt is written down."""

@@ -11,7 +11,6 @@ from commands.processor import (
     Referenced,
     Succeeded,
     Unknown,
-    unfit,
 )
 from commands.sagas.act import (
     OPEN_LOOKS_MAX,
@@ -23,14 +22,14 @@ from commands.sagas.act import (
     Step,
     attempt_and_processor,
     operation_of,
+    step_of,
 )
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.calls import attempt_call, money_call
-from domain import merchant as merchants
 from domain.ids import new_id
 from domain.order import commands as c
 from domain.order.rules import may_fail_over
-from domain.routing import Inputs, route
+from domain.routing import token_for
 
 
 class Authorizing(AtProcessor):
@@ -121,9 +120,7 @@ class Authorizing(AtProcessor):
 
         Without a reference no money can have moved, however often it was tried.
         """
-        attempt, _ = attempt_and_processor(act)
-        others = {a.processor for a in attempt.decision.inputs.accounts if a.enabled}
-        alone = not others - {a.processor for a in act.order.attempts}
+        alone = not (await self.failover_of(act.order)).enabled
         if alone and act.row.tries < PREPARE_TRIES_MAX:
             return act.retry
         return await self._not_sent(act)
@@ -193,33 +190,19 @@ class Authorizing(AtProcessor):
     async def _fail_over(self, act: Act) -> Result:
         """Route again without the processors that were tried, or end the order."""
         attempt, _ = attempt_and_processor(act)
-        order = act.order
-        streams = await self._ports.store.load([order.merchant_id])
-        merchant = merchants.fold(streams[order.merchant_id])
-        assert merchant is not None, "an order's merchant is registered"
-        policy = merchant.policy_of(order.mode)
+        order, attempt_id = act.order, new_id("att")
+        failover, decision = await self.rerouted(order, probe_as=attempt_id)
         retry_class = attempt.failure.retry_class if attempt.failure else "failover"
-        if not may_fail_over(order, policy.failover, retry_class):
-            return Facts((c.FailOver(attempt_id=new_id("att"), decision=None),))
-        inputs = Inputs(
-            order_id=order.id,
-            amount_minor=order.amount.minor,
-            currency=order.amount.currency,
-            token=attempt.token,
-            card_brand=attempt.decision.inputs.card_brand,
-            country=attempt.decision.inputs.country,
-            excluded=tuple(a.processor for a in order.attempts),
-            unfit=unfit(self._ports.processors, order.amount),
-            accounts=merchant.accounts_of(order.mode),
-        )
-        decision = route(policy, inputs, tuple(self._ports.processors))
-        chosen = next((a for a in inputs.accounts if a.processor == decision.chosen), None)
+        if decision is None or not may_fail_over(order, failover, retry_class):
+            return Facts((c.FailOver(attempt_id=attempt_id, decision=None),))
+        accounts = decision.inputs.accounts
+        chosen = next((a for a in accounts if a.processor == decision.chosen), None)
         command = c.FailOver(
-            attempt_id=new_id("att"),
+            attempt_id=attempt_id,
             decision=decision,
             account=chosen.fingerprint if chosen else "",
             credential_version=chosen.credential_version if chosen else 0,
-            token=attempt.token,
+            token=token_for(decision.inputs, chosen.processor) if chosen else None,
             return_url=attempt.return_url,
             return_to=attempt.return_to,
             challenge_timeout_s=attempt.challenge_timeout_s,
@@ -228,4 +211,8 @@ class Authorizing(AtProcessor):
 
     async def _expire_session(self, act: Act) -> Result:
         assert act.row.subject == act.order.id, "a session is of the order itself"
-        return Facts((c.ExpireSession(),))
+        step = step_of(act.order, act.row.subject)
+        assert step is not None, "it is due"
+        assert step.at is not None, "a session and a customer have a deadline"
+        left_s = (step.at - self._ports.now()).total_seconds()
+        return Later(left_s) if left_s > 0 else Facts((c.ExpireSession(),))
