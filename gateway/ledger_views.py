@@ -23,7 +23,9 @@ class BalanceView(View, frozen=True, kw_only=True):
     pending: Annotated[int, Meta(description="`suspense`: stray money on its way back.")]
     held: Annotated[int, Meta(description="`holds`: authorized, not captured.")]
     disputed: Annotated[int, Meta(description="`disputed`: withdrawn, not decided.")]
-    paid_out: Annotated[int, Meta(description="What went through `bank`, ever.")]
+    paid_out: Annotated[
+        int, Meta(description="`bank`: paid out by the processors, ever, as they report it.")
+    ]
 
 
 class BalancesView(View, frozen=True, kw_only=True):
@@ -61,7 +63,9 @@ class EntryView(View, frozen=True, kw_only=True):
     id: str
     transfer_id: str
     position: int
-    order_id: str
+    order_id: Annotated[
+        str | None, Meta(description="The order that it is about; null for a payout as a whole.")
+    ]
     account: str
     direction: Direction
     amount: MinorUnits

@@ -6,6 +6,7 @@ from projections.audit_tree import AuditTree
 from projections.base import Projection
 from projections.ledger import LedgerView
 from projections.orders import OrdersView
+from projections.settlements import SettlementsView
 from projections.statistics import StatisticsView
 from projections.transactions import TransactionsView
 from projections.webhooks import WebhooksView
@@ -16,5 +17,6 @@ PROJECTIONS: Final[dict[str, Projection]] = {
     "ledger": LedgerView(),
     "statistics": StatisticsView(),
     "webhooks": WebhooksView(),
+    "settlements": SettlementsView(),
     "audit_tree": AuditTree(),
 }

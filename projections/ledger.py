@@ -12,14 +12,19 @@ from typing import Any, Final
 import msgspec
 from psycopg import sql
 
-from domain.events import Recorded
+from domain.events import (
+    Recorded,
+    SettlementMatched,
+    SettlementReported,
+    SettlementUnmatched,
+)
 from domain.metadata import Mode
 from domain.postings import Direction, Entry, Transfer, balance, postings
 from projections.base import Connection, Page, named
 
 _SCHEMA: Final = """
 CREATE TABLE {ledger} (
-    account_id  bigint           PRIMARY KEY,  -- 16 x position of its first entry + place in it
+    account_id  bigint           PRIMARY KEY,  -- 512 x position of its first entry + place in it
     merchant_id text COLLATE "C" NOT NULL,
     mode        text COLLATE "C" NOT NULL,
     account     text COLLATE "C" NOT NULL,
@@ -35,7 +40,7 @@ CREATE TABLE {ledger_entries} (
     position     bigint           NOT NULL,
     n            smallint         NOT NULL,    -- place in the transfer, from 0
     transfer_id  text COLLATE "C" NOT NULL,    -- id of the event
-    order_id     text COLLATE "C" NOT NULL,
+    order_id     text COLLATE "C",             -- null where it is no single order's
     is_debit     boolean          NOT NULL,
     amount_minor bigint           NOT NULL,
     debits       bigint           NOT NULL,    -- of the account, this entry included
@@ -43,7 +48,7 @@ CREATE TABLE {ledger_entries} (
     occurred_at  timestamptz      NOT NULL,
     PRIMARY KEY (account_id, position)
 );
-CREATE INDEX ON {ledger_entries} (order_id, position, n);
+CREATE INDEX ON {ledger_entries} (order_id, position, n) WHERE order_id IS NOT NULL;
 """
 
 _LOAD: Final = """
@@ -77,8 +82,8 @@ SELECT * FROM unnest(
 """
 
 _NAMES: Final = {"ledger": "ledger", "ledger_entries": "ledger_entries"}
-_ENTRIES_MAX: Final = 16
-"""Entries of one transfer; part of how accounts are numbered."""
+_ENTRIES_MAX: Final = 512
+"""Entries of one transfer, all currencies of a payout among them; accounts are numbered by it."""
 
 Key = tuple[str, str, str, str]
 """Merchant, mode, currency and name of an account."""
@@ -98,9 +103,9 @@ class LedgerView:
     """The projection `ledger`; see `projections.base.Projection`."""
 
     name = "ledger"
-    version = 1
+    version = 2
     tables = ("ledger", "ledger_entries")
-    streams = ("ord_",)
+    streams = ("ord_", "set_")
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of generation `n`."""
@@ -131,6 +136,19 @@ def _transfer(row: Recorded) -> Transfer | None:
     return postings(row.data, row.metadata)
 
 
+def _order_of(row: Recorded) -> str | None:
+    """Return the order that an entry is about; a payout as a whole is no order's."""
+    match row.data:
+        case SettlementReported():
+            return None
+        case SettlementMatched():
+            return row.data.match.order_id
+        case SettlementUnmatched():
+            return row.data.undone.order_id if row.data.undone else None
+        case _:
+            return row.stream_id
+
+
 def _key(transfer: Transfer, entry: Entry) -> Key:
     return transfer.merchant_id, transfer.mode, entry.amount.currency, entry.account
 
@@ -152,7 +170,7 @@ def _post(
         totals.debits += minor if is_debit else 0
         totals.credits += 0 if is_debit else minor
         totals.position = row.position
-        place = (totals.account_id, row.position, n, transfer.id, row.stream_id)
+        place = (totals.account_id, row.position, n, transfer.id, _order_of(row))
         yield (*place, is_debit, minor, totals.debits, totals.credits, at)
 
 
@@ -194,12 +212,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry and its account right after it."""
+    """An entry and its account right after it; a payout as a whole is of no single order."""
 
     position: int
     n: int
     transfer_id: str
-    order_id: str
+    order_id: str | None
     account: str
     currency: str
     direction: Direction

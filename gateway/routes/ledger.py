@@ -37,9 +37,10 @@ BALANCES = Operation(
     description=(
         "`available` is captured money less refunds, disputes lost or under way, fees and "
         "payouts: the account `payable` less `disputed`. `pending` (`suspense`) was taken against "
-        "our will and is on its way back: it is not yours. Both together are what the processors "
-        "hold (`receivable`). `held` (`holds`) is authorized and not captured. `disputed` is "
-        "withdrawn by disputes that are not decided. `paidOut` went through `bank`." + _MOMENT
+        "our will and is on its way back: it is not yours. `held` (`holds`) is authorized and not "
+        "captured. `disputed` is withdrawn by disputes that are not decided. `paidOut` (`bank`) is "
+        "what the processors say they paid out; `available` goes down as orders explain it "
+        "(`bank_contra`)." + _MOMENT
     ),
     scope="ledger:read",
     answer=BalancesView,
@@ -52,9 +53,9 @@ ACCOUNTS = Operation(
     summary="List the accounts of your books",
     description=(
         "The newest first. A balance is positive on the account's own side: debit for `holds`, "
-        "`receivable`, `disputed`, `fees:{processor}` and `bank`, credit for `payable`, "
-        "`suspense`, `fees:platform` and `holds_contra`. Of accounts that name no merchant you "
-        "see your part." + _MOMENT
+        "`receivable`, `disputed`, `fees:{processor}`, `fx` and `bank`, credit for `payable`, "
+        "`suspense`, `fees:platform`, `holds_contra` and `bank_contra`. Of accounts that name no "
+        "merchant you see your part." + _MOMENT
     ),
     scope="ledger:read",
     answer=AccountsView,

@@ -59,7 +59,7 @@ async def test_an_account_is_its_last_entry_and_began_with_its_first(db: Connect
     await post(db, random_log(12, orders=30), constantly(50))
     found = await db.execute(
         "SELECT l.debits, l.credits, l.position, l.account_id, l.opened_at,"
-        " last.debits, last.credits, last.position, first.position * 16 + first.n,"
+        " last.debits, last.credits, last.position, first.position * 512 + first.n,"
         " first.occurred_at FROM ledger l"
         " CROSS JOIN LATERAL (SELECT * FROM ledger_entries WHERE account_id = l.account_id"
         " ORDER BY position DESC LIMIT 1) last"
