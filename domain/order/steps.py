@@ -124,12 +124,12 @@ def _of_money(order: Order) -> list[Step]:
         elif capture.status == "unknown":
             at = capture.updated_at + FIRST_LOOKUP
             found.append(Step(subject=capture.id, operation="lookup_capture", at=at))
-    for refund in order.refunds:
         elif capture.fee_expected and capture.status == "succeeded" and (
             ("capture", capture.id) not in order.fees
         ):  # fmt: skip
             at = capture.updated_at + FEE_LOOKUP
             found.append(Step(subject=capture.id, operation="lookup_fee", at=at))
+    for refund in order.refunds:
         if refund.status == "pending":
             found.append(Step(subject=refund.id, operation="refund"))
         elif refund.status == "unknown":
