@@ -9,6 +9,7 @@ from msgspec import Meta
 from domain.events import CaptureMethod
 from domain.money import AMOUNT_MAX, EXPONENTS
 from domain.order.state import OrderStatus
+from gateway.checkout.page_token import PATTERN as PAGE_TOKEN
 from gateway.cursor import ACCOUNT_PATTERN, ENTRY_PATTERN
 from gateway.cursor import PATTERN as CURSOR_PATTERN
 
@@ -17,10 +18,12 @@ NUMBER_MAX: Final = 9_007_199_254_740_991
 
 METADATA_KEYS_MAX: Final = 50
 
+SESSION_PATTERN: Final = "^cs_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+
 _NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
 
 
-def _form(pattern: str, **rest: Any) -> Meta:
+def form(pattern: str, **rest: Any) -> Meta:
     r"""Return the check of a `^…$` pattern; Python's `$` alone would allow a line break behind.
 
     `gateway/openapi.py` turns the `\Z` back.
@@ -35,7 +38,7 @@ Amount: TypeAlias = Annotated[
 ]
 Currency: TypeAlias = Annotated[
     str,
-    _form(
+    form(
         "^[A-Za-z]{3}$",
         description="ISO 4217 code of a currency that money comes in; lower case works too.",
     ),
@@ -45,11 +48,11 @@ Text255: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, extra_jso
 Text500: TypeAlias = Annotated[str, Meta(max_length=500, extra_json_schema=_NO_NUL)]
 Text1000: TypeAlias = Annotated[str, Meta(max_length=1000, extra_json_schema=_NO_NUL)]
 Email: TypeAlias = Annotated[
-    str, _form(r"^[!-?A-~\u00a1-\ud7ff]{1,64}@[!-?A-~\u00a1-\ud7ff]{1,189}$", max_length=254)
+    str, form(r"^[!-?A-~\u00a1-\ud7ff]{1,64}@[!-?A-~\u00a1-\ud7ff]{1,189}$", max_length=254)
 ]
 Url: TypeAlias = Annotated[
     str,
-    _form(
+    form(
         r"^https?://(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9.-]{0,253})(:[0-9]{1,5})?"
         r"([/?#][!-\[\]-~]{0,1500})?$",
         max_length=2048,
@@ -57,9 +60,9 @@ Url: TypeAlias = Annotated[
     ),
 ]
 Token: TypeAlias = Annotated[
-    str, _form("^[!-~]{1,255}$", description="A processor's token, never a card number.")
+    str, form("^[!-~]{1,255}$", description="A processor's token, never a card number.")
 ]
-ProcessorName: TypeAlias = Annotated[str, _form("^[a-z][a-z0-9_]{0,31}$")]
+ProcessorName: TypeAlias = Annotated[str, form("^[a-z][a-z0-9_]{0,31}$")]
 MetadataNumber: TypeAlias = Annotated[float, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 MetadataInteger: TypeAlias = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 MetadataKey: TypeAlias = Annotated[
@@ -90,6 +93,47 @@ class OrderRequest(Body, frozen=True, kw_only=True):
     capture_method: CaptureMethod = "automatic"
 
 
+class LineItemRequest(Body, frozen=True, kw_only=True):
+    """One line of a checkout."""
+
+    name: Text255
+    amount: Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="Minor units for one.")]
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class CheckoutSessionRequest(Body, frozen=True, kw_only=True):
+    """A new checkout session; line items add up to the amount."""
+
+    amount: Amount
+    currency: Currency = "USD"
+    success_url: Url
+    cancel_url: Url
+    customer_id: Text255 | None = None
+    customer_email: Email | None = None
+    description: Text1000 | None = None
+    external_id: Text255 | None = None
+    metadata: MetadataMap | None = None
+    line_items: Annotated[list[LineItemRequest], Meta(min_length=1, max_length=100)] | None = None
+    capture_method: CaptureMethod = "automatic"
+    expires_at: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description="From 5 minutes to 30 days ahead; a day ahead without it.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class CheckoutPayForm(Body, frozen=True, kw_only=True):
+    """What the hosted page's form sends."""
+
+    page: Annotated[str, form(PAGE_TOKEN)]
+    card: Token | None = None
+
+
 class TokensRequest(Body, frozen=True, kw_only=True):
     """A token per processor, so that a failover needs no customer."""
 
@@ -103,8 +147,8 @@ class PaymentMethodRequest(Body, frozen=True, kw_only=True):
     type: Literal["card", "upi", "netbanking", "wallet"]
     token: Token | None = None
     tokens: TokensRequest | None = None
-    brand: Annotated[str, _form("^[A-Za-z][A-Za-z0-9_ -]{0,31}$")] | None = None
-    country: Annotated[str, _form("^[A-Za-z]{2}$", description="ISO 3166-1 alpha-2.")] | None = None
+    brand: Annotated[str, form("^[A-Za-z][A-Za-z0-9_ -]{0,31}$")] | None = None
+    country: Annotated[str, form("^[A-Za-z]{2}$", description="ISO 3166-1 alpha-2.")] | None = None
 
 
 class PayRequest(Body, frozen=True, kw_only=True):
@@ -113,6 +157,13 @@ class PayRequest(Body, frozen=True, kw_only=True):
     processor: ProcessorName | None = None
     payment_method: PaymentMethodRequest | None = None
     return_url: Url | None = None
+
+
+class PaymentRequest(OrderRequest, frozen=True, kw_only=True):
+    """A new order and how it is paid."""
+
+    processor: ProcessorName | None = None
+    payment_method: PaymentMethodRequest | None = None
 
 
 class ConfirmRequest(Body, frozen=True, kw_only=True):
@@ -143,7 +194,7 @@ class RefundRequest(Body, frozen=True, kw_only=True):
     reason: Text500 | None = None
 
 
-CursorText: TypeAlias = Annotated[str, _form(CURSOR_PATTERN)]
+CursorText: TypeAlias = Annotated[str, form(CURSOR_PATTERN)]
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Position: TypeAlias = Annotated[int, Meta(ge=1, le=10**15)]
 
@@ -181,6 +232,18 @@ class OrdersQueryString(Query, frozen=True, kw_only=True):
     )
 
 
+class SessionsQueryString(Query, frozen=True, kw_only=True):
+    """A page of checkout sessions, newest first."""
+
+    NUMBERS: ClassVar[frozenset[str]] = frozenset({"limit"})
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 25
+    after: Annotated[str, form(SESSION_PATTERN, description="Older ones: `nextCursor`.")] | None = (
+        None
+    )
+    before: Annotated[str, form(SESSION_PATTERN, description="The next newer ones.")] | None = None
+
+
 class OrderQueryString(Query, frozen=True, kw_only=True):
     """Which version of an order: a position of the log, or a time with its zone."""
 
@@ -199,7 +262,7 @@ class BalancesQueryString(Query, frozen=True, kw_only=True):
     order_id: (
         Annotated[
             str,
-            _form("^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="Only what this order moved."),
+            form("^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="Only what this order moved."),
         ]
         | None
     ) = None
@@ -211,8 +274,8 @@ class AccountsQueryString(BalancesQueryString, frozen=True, kw_only=True):
     NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf", "limit"})
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 25
-    after: Annotated[str, _form(ACCOUNT_PATTERN, description="Older ones.")] | None = None
-    before: Annotated[str, _form(ACCOUNT_PATTERN, description="Newer ones.")] | None = None
+    after: Annotated[str, form(ACCOUNT_PATTERN, description="Older ones.")] | None = None
+    before: Annotated[str, form(ACCOUNT_PATTERN, description="Newer ones.")] | None = None
 
 
 class EntriesQueryString(BalancesQueryString, frozen=True, kw_only=True):
@@ -221,5 +284,5 @@ class EntriesQueryString(BalancesQueryString, frozen=True, kw_only=True):
     NUMBERS: ClassVar[frozenset[str]] = frozenset({"asOf", "limit"})
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 25
-    after: Annotated[str, _form(ENTRY_PATTERN, description="Older ones.")] | None = None
-    before: Annotated[str, _form(ENTRY_PATTERN, description="Newer ones.")] | None = None
+    after: Annotated[str, form(ENTRY_PATTERN, description="Older ones.")] | None = None
+    before: Annotated[str, form(ENTRY_PATTERN, description="Newer ones.")] | None = None

@@ -11,6 +11,7 @@ from litestar import Request
 from gateway.bodies import Query
 from gateway.card_data import refuse_card_data
 from gateway.errors import FieldError, Refused, invalid
+from gateway.operation import FORM
 
 T = TypeVar("T", bound=msgspec.Struct)
 Q = TypeVar("Q", bound=Query)
@@ -51,6 +52,28 @@ async def json_body(request: Request[Any, Any, Any], *, required: bool) -> Any:
     if b"\\u0000" in raw and _holds_nul(body):
         raise invalid("body", "holds a NUL character")
     return body
+
+
+async def form_body(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """Return the fields of a page's form, searched for card data.
+
+    Raises:
+        Refused: `unsupported_media_type`, `invalid_request`, `card_data_refused`.
+    """
+    none: list[str] = []
+    media = request.headers.getall("content-type", none)
+    if len(media) != 1 or media[0].partition(";")[0].strip().lower() != FORM:
+        raise Refused("unsupported_media_type", f"The body has to be {FORM}.")
+    try:
+        text = (await request.body()).decode()
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:  # of UTF-8, too
+        raise invalid("body", "is no form in UTF-8") from None
+    fields = dict(pairs)
+    refuse_card_data({"paymentMethod": fields})
+    if len(fields) < len(pairs) or any("\0" in name + value for name, value in pairs):
+        raise invalid("body", "has a field twice, or a NUL character")
+    return fields
 
 
 def _holds_nul(value: Any) -> bool:

@@ -176,6 +176,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         created_from: inclusive.
         created_to: exclusive.
+        paid: only orders that were tried to be paid.
         search: an order's id, external id or processor's id, whole.
     """
 
@@ -186,6 +187,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     created_from: datetime | None = None
     created_to: datetime | None = None
     search: str | None = None
+    paid: bool = False
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +210,7 @@ _WHERE: Final[dict[str, sql.SQL]] = {
     "external_id": sql.SQL("external_id = %(external_id)s"),
     "created_from": sql.SQL("created_at >= %(created_from)s"),
     "created_to": sql.SQL("created_at < %(created_to)s"),
+    "paid": sql.SQL("processor IS NOT NULL"),
     "search": sql.SQL(
         "(order_id = %(search)s OR external_id = %(search)s OR processor_order_id = %(search)s)"
     ),

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.routes.checkout import with_result
+from gateway.checkout.turn import with_result
 from tests.gateway.conftest import Service
 from tests.gateway.problems import is_problem
 from tests.waiting import until

@@ -1,0 +1,1 @@
+"""The hosted page: where a customer pays an order or a checkout session."""
