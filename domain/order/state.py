@@ -265,7 +265,7 @@ class Order(State, frozen=True, kw_only=True):
 
     @property
     def awaits_customer(self) -> bool:
-        """Whether the last attempt was declined and closed, and the customer may try again."""
+        """Whether the last attempt is closed without money, and the customer may try again."""
         live = self.live
         return (
             live is not None
