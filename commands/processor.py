@@ -126,6 +126,8 @@ class Fact(Value, frozen=True, kw_only=True):
         currency: as the processor said it, upper-case.
         at: the processor's time, UTC.
         capture_before: when the hold lapses.
+        fee_expected: the processor charges a fee for it, which can be looked up.
+        fee: the processor's, in the currency that it settles in; None while it is not known.
     """
 
     payment_id: str
@@ -134,6 +136,8 @@ class Fact(Value, frozen=True, kw_only=True):
     currency: str
     at: datetime
     capture_before: datetime | None = None
+    fee_expected: bool = False
+    fee: Money | None = None
 
 
 class Succeeded(Value, frozen=True, kw_only=True):
@@ -196,12 +200,17 @@ PaymentStatus = Literal[
 
 
 class ObservedCapture(Value, frozen=True, kw_only=True):
-    """A capture as the processor has it; `capture_id` is ours, where we asked for it."""
+    """A capture as the processor has it; `capture_id` is ours, where we asked for it.
+
+    `fee_expected` and `fee` as in `Fact`.
+    """
 
     processor_id: str
     amount_minor: int
     at: datetime
     capture_id: str | None = None
+    fee_expected: bool = False
+    fee: Money | None = None
 
 
 class ObservedRefund(Value, frozen=True, kw_only=True):
@@ -216,13 +225,20 @@ class ObservedRefund(Value, frozen=True, kw_only=True):
 
 
 class ObservedDispute(Value, frozen=True, kw_only=True):
-    """A dispute as the processor has it. `withdrawn_minor`: taken and not given back."""
+    """A dispute as the processor has it. `withdrawn_minor`: taken and not given back.
+
+    Attributes:
+        fee: for having been opened, in the currency that the processor settles in.
+        fee_reversed: what was given back of it, below zero.
+    """
 
     processor_id: str
     amount_minor: int
     withdrawn_minor: int
     reason: str
     outcome: Literal["open", "won", "lost", "withdrawn"] = "open"
+    fee: Money | None = None
+    fee_reversed: Money | None = None
 
 
 class ObservedPayment(Value, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from commands.processor import (
     Succeeded,
     Unknown,
 )
+from domain.money import Money
 from domain.routing import RetryClass
 
 Json: TypeAlias = dict[str, Any]
@@ -180,6 +181,8 @@ def captured(payment: Json) -> Outcome:
             amount_minor=payment["amount"],
             currency=payment["currency"].upper(),
             at=_utc(payment["created_at"]),
+            fee_expected=True,
+            fee=_fee(payment),
         )
     )
 
@@ -237,7 +240,13 @@ def observed(
 def _payment(payment: Json, refunds: Sequence[Json]) -> ObservedPayment:
     at = _utc(payment["created_at"])
     paid, held = taken(payment), payment["status"] == "authorized"
-    capture = ObservedCapture(processor_id=payment["id"], amount_minor=payment["amount"], at=at)
+    capture = ObservedCapture(
+        processor_id=payment["id"],
+        amount_minor=payment["amount"],
+        at=at,
+        fee_expected=True,
+        fee=_fee(payment),
+    )
     return ObservedPayment(
         payment_id=payment["id"],
         status="captured" if paid else "authorized" if held else "cancelled",
@@ -266,6 +275,15 @@ def _refund(refund: Json) -> ObservedRefund:
         at=_utc(refund["created_at"]),
         refund_id=ours,
     )
+
+
+def _fee(payment: Json) -> Money | None:
+    """Return Razorpay's fee with the tax on it; None while it is not known.
+
+    Razorpay settles in rupees: of a payment in another currency the report says the fee.
+    """
+    fee, currency = payment.get("fee"), payment["currency"].upper()
+    return Money(fee, currency) if type(fee) is int and currency == "INR" else None
 
 
 def _utc(seconds: int) -> datetime:

@@ -23,6 +23,7 @@ from commands.processor import (
     Succeeded,
     Unknown,
 )
+from domain.money import Money
 from domain.routing import RetryClass
 
 Json: TypeAlias = dict[str, Any]
@@ -225,6 +226,8 @@ def capture(pi: Json) -> Fact:
         amount_minor=taken.minor,
         currency=taken.currency,
         at=_captured_at(charge),
+        fee_expected=True,
+        fee=_fee(charge.get("balance_transaction")),
     )
 
 
@@ -330,6 +333,8 @@ def _captures(pi: Json, charge: Json) -> tuple[ObservedCapture, ...]:
         amount_minor=from_stripe(pi["amount_received"], pi["currency"]).minor,
         at=_captured_at(charge),
         capture_id=pi["metadata"].get("capture_id"),
+        fee_expected=True,
+        fee=_fee(charge.get("balance_transaction")),
     )
     return (captured,)
 
@@ -359,14 +364,19 @@ def _dispute(dispute: Json) -> ObservedDispute:
         "prevented": "withdrawn",
     }
     amount = from_stripe(dispute["amount"], dispute["currency"]).minor
-    moved = [movement["amount"] for movement in dispute.get("balance_transactions") or ()]
+    movements = dispute.get("balance_transactions") or ()
+    moved = [movement["amount"] for movement in movements]
     taken = sum(-1 if minor > 0 else 1 for minor in moved if minor)
+    charged = [movement for movement in movements if movement["amount"] < 0]
+    given_back = [movement for movement in movements if movement["amount"] > 0]
     return ObservedDispute(
         processor_id=dispute["id"],
         amount_minor=amount,
         withdrawn_minor=amount if taken > 0 else 0,
         reason=dispute.get("reason") or "general",
         outcome=outcomes.get(dispute["status"], "open"),
+        fee=_fee(charged[0]) if charged else None,
+        fee_reversed=_fee(given_back[0]) if given_back else None,
     )
 
 
@@ -393,6 +403,17 @@ def _captured_at(charge: Json) -> datetime:
     """Return when the money was taken: the balance moved then."""
     moved = charge.get("balance_transaction")
     return _utc(moved["created"] if isinstance(moved, dict) else charge["created"])
+
+
+def _fee(movement: Any) -> Money | None:
+    """Return a movement's fee, in the currency of the account; None while there is no movement."""
+    if not isinstance(movement, dict):
+        return None
+    try:
+        return from_stripe(movement["fee"], movement["currency"])
+    except (ValueError, LookupError, TypeError):
+        # A fee that is not understood is no reason to doubt the payment.
+        return None
 
 
 def _utc(seconds: int) -> datetime:

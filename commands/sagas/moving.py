@@ -1,12 +1,19 @@
 """The steps of held and captured money: capture, void, refund, and holds that lapse."""
 
+from typing import Final
+
 from commands.processor import Declined, Observed, Succeeded
 from commands.sagas.act import DOUBT_S, Act, Facts, Later, Result, Step, attempt_and_processor
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.calls import money_call
 from domain.ids import new_id
+from domain.money import Money
 from domain.order import commands as c
-from domain.order.state import Capture, Refund
+from domain.order.state import Attempt, Capture, Refund
+
+_DAY_S: Final = 86_400.0
+FEE_WAITS_S: Final = (60.0, 3_600.0, 21_600.0, *[_DAY_S] * 30, 30 * _DAY_S)
+"""Between looks for a fee."""
 
 
 class Moving(AtProcessor):
@@ -27,6 +34,7 @@ class Moving(AtProcessor):
             "lookup_capture": self._capture,
             "refund": self._refund,
             "lookup_refund": self._refund,
+            "lookup_fee": self._lookup_fee,
         }
 
     async def _capture(self, act: Act) -> Result:
@@ -61,8 +69,10 @@ class Moving(AtProcessor):
                     new_id=new_id("cap"),
                     refund_id=new_id("ref"),
                     remaining_expires_at=fact.capture_before,
+                    fee_expected=fact.fee_expected,
                 )
-                return Facts((captured,), fact.at)
+                fees = () if fact.fee is None else (_fee(attempt, capture, fact.fee),)
+                return Facts((captured, *fees), fact.at)
             case Declined():
                 return await self._capture_refused(act, capture, outcome)
             case _:
@@ -196,6 +206,18 @@ class Moving(AtProcessor):
         failed = c.RecordRefundFailed(refund_id=refund.id, code=no.code, message=no.message)
         return Facts((failed,), seen.at)
 
+    async def _lookup_fee(self, act: Act) -> Result:
+        """Ask what a capture cost; who never says so is asked seldom, the report will say it."""
+        attempt, _ = attempt_and_processor(act)
+        seen = await self.look(act, "capture")
+        capture = act.order.capture(act.row.subject)
+        assert capture is not None, "the step is of a capture"
+        found = seen.captures if isinstance(seen, Observed) else ()
+        fee = next((x.fee for x in found if x.processor_id == capture.processor_id), None)
+        if fee is not None and fee.minor:
+            return Facts((_fee(attempt, capture, fee),))
+        return Later(FEE_WAITS_S[min(act.row.tries, len(FEE_WAITS_S)) - 1])
+
     async def _watch_hold(self, act: Act) -> Result:
         """A hold should have lapsed: record it when the processor says so."""
         seen = await self.look(act, "void")
@@ -206,3 +228,7 @@ class Moving(AtProcessor):
     async def _warn_expiring(self, act: Act) -> Result:
         attempt, _ = attempt_and_processor(act)
         return Facts((c.WarnExpiring(attempt_id=attempt.id),))
+
+
+def _fee(attempt: Attempt, capture: Capture, fee: Money) -> c.RecordFee:
+    return c.RecordFee(attempt_id=attempt.id, of="capture", subject=capture.id, amount=fee)

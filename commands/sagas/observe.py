@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from commands.processor import Challenged, Observed, ObservedPayment
+from domain.events import FeeOf
 from domain.ids import new_id
+from domain.money import Money
 from domain.order import commands as c
 from domain.order.state import Attempt, Order
 from domain.routing import Failover
@@ -24,6 +26,7 @@ def facts(
         *_of_captures(attempt, seen, seen.payment_id or seen.reference),
         *_of_refunds(order, attempt, seen),
         *_of_disputes(attempt, seen),
+        *_of_fees(attempt, seen),
         *_of_ends(attempt, seen, failover),
         *_of_others(order, attempt, seen),
     ]
@@ -89,6 +92,7 @@ def _of_captures(
             refund_id=new_id("ref"),
             remaining_expires_at=seen.capture_before if seen.held_minor else None,
             capture_before=seen.capture_before,
+            fee_expected=capture.fee_expected,
         )
 
 
@@ -124,6 +128,23 @@ def _of_disputes(attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
             reason=dispute.reason,
             outcome=dispute.outcome,
         )
+
+
+def _of_fees(attempt: Attempt, seen: Observed) -> Iterator[c.RecordFee]:
+    """Return the fees that are known, each by the processor's id of what it is for."""
+    said: list[tuple[FeeOf, str, Money | None, bool]] = [
+        ("capture", capture.processor_id, capture.fee, False)
+        for payment in (seen, *seen.others)
+        for capture in payment.captures
+    ]
+    for dispute in seen.disputes:
+        said.append(("dispute", dispute.processor_id, dispute.fee, False))
+        said.append(("dispute", dispute.processor_id, dispute.fee_reversed, True))
+    for of, reference, fee, came_back in said:
+        if fee is not None:
+            yield c.RecordFee(
+                attempt_id=attempt.id, of=of, reference=reference, amount=fee, reversal=came_back
+            )
 
 
 def _of_ends(attempt: Attempt, seen: Observed, failover: Failover) -> Iterator[c.OrderCommand]:
