@@ -171,6 +171,13 @@ SETTINGS: Final = (
         "all, before new attempts avoid it.",
     ),
     Setting(
+        "LOOP_RECONCILE_S",
+        "reconcile_s",
+        "300",
+        _seconds,
+        "How often what the processors have is listed and compared with the log, in seconds.",
+    ),
+    Setting(
         "LOOP_SANDBOX_LATENCY_S",
         "sandbox_latency_s",
         "0.02",
@@ -262,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     call_limit_s: float
     saga_slots: int
     circuit_failures: int
+    reconcile_s: float
     sandbox_latency_s: float
     stripe_base_url: str
     razorpay_base_url: str

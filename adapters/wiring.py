@@ -15,12 +15,14 @@ from adapters.circuits import PostgresCircuits
 from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
 from adapters.hash_key import with_kept_hash_key
+from adapters.inbox import PostgresInbox
 from adapters.logins import PostgresLogins
 from adapters.migrations import OPTIONS
 from adapters.nats import Bus
 from adapters.processors import PROCESSORS
 from adapters.processors.sandbox import SandboxProcessor
 from adapters.rate_limits import RateLimits
+from adapters.reconciliation import PostgresReconciliation
 from adapters.settings import Settings
 from adapters.vault import MasterKeys, PostgresVault
 from adapters.watch import BusWatch
@@ -52,6 +54,8 @@ class Application:
     pool: AsyncConnectionPool
     bus: Bus
     due: PostgresDueRows
+    inbox: PostgresInbox
+    reconciliation: PostgresReconciliation
     sandbox: SandboxProcessor
 
 
@@ -89,10 +93,12 @@ async def application(settings: Settings, *, name: str) -> AsyncIterator[Applica
             tasks.create_task(vault.run())
             tasks.create_task(app.api_keys.run())
             tasks.create_task(app.limits.run())
+            tasks.create_task(app.reconciliation.run())
             try:
                 yield app
             finally:
-                for part in (store, vault, app.api_keys, app.limits, app.logins):
+                parts = (store, vault, app.api_keys, app.limits, app.logins, app.reconciliation)
+                for part in parts:
                     part.close()
                 await app.due.close()
                 for processor in app.ports.processors.values():
@@ -107,11 +113,15 @@ def _assembled(
     processors = {name: make(settings) for name, make in PROCESSORS.items()}
     sandbox = processors["sandbox"]
     assert isinstance(sandbox, SandboxProcessor)
+    inbox = PostgresInbox(pool, lease_s=settings.lease_s)
+    reconciliation = PostgresReconciliation(url)
     ports = Ports(
         store=PostgresEventStore(url, pool),
         vault=PostgresVault(url, pool, master_keys),
         due=due,
         watch=BusWatch(bus),
+        inbox=inbox,
+        reconciliation=reconciliation,
         circuits=PostgresCircuits(pool, Limits(bad_min=settings.circuit_failures)),
         processors=processors,
         now=lambda: datetime.now(UTC),
@@ -129,6 +139,8 @@ def _assembled(
         pool=pool,
         bus=bus,
         due=due,
+        inbox=inbox,
+        reconciliation=reconciliation,
         sandbox=sandbox,
     )
 

@@ -10,7 +10,10 @@ import structlog
 from adapters.checkpoints import Checkpoints
 from adapters.feed import Feed
 from adapters.housekeeping import expire_idempotency
+from adapters.inbox import expire_inbox
+from adapters.inbox_worker import InboxWorker
 from adapters.projector import Projector
+from adapters.reconciler import Reconciler
 from adapters.relay import Relay
 from adapters.saga_worker import SagaWorker
 from adapters.waiting import set_within
@@ -47,6 +50,26 @@ async def _saga(app: Application, stop: asyncio.Event) -> None:
     await worker.run(stop)
 
 
+async def _inbox(app: Application, stop: asyncio.Event) -> None:
+    settings = app.settings
+    saga = PaymentSaga(app.ports, worker=app.due.worker, call_limit_s=settings.call_limit_s)
+    worker = InboxWorker(app.ports, app.inbox, saga.look_at, settings.database_url)
+    await worker.run(stop)
+
+
+async def _reconciler(app: Application, stop: asyncio.Event) -> None:
+    settings = app.settings
+    saga = PaymentSaga(app.ports, worker=app.due.worker, call_limit_s=settings.call_limit_s)
+    role = Reconciler(
+        app.ports,
+        saga.look_at,
+        settings.database_url,
+        every_s=settings.reconcile_s,
+        call_limit_s=settings.call_limit_s,
+    )
+    await role.run(stop)
+
+
 async def _checkpoints(app: Application, stop: asyncio.Event) -> None:
     settings = app.settings
     role = Checkpoints(settings.database_url, app.bus, app.master_keys, settings.witness)
@@ -57,10 +80,11 @@ async def _housekeeping(app: Application, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             deleted = await expire_idempotency(app.pool)
+            webhooks = await expire_inbox(app.pool)
         except psycopg.Error as error:
             log.warning("housekeeping_postponed", error=type(error).__name__)
         else:
-            log.info("idempotency_expired", deleted=deleted)
+            log.info("expired", idempotency=deleted, webhooks=webhooks)
         await set_within(stop, HOUSEKEEPING_S)
 
 
@@ -68,6 +92,8 @@ ROLES: Final[dict[str, Role]] = {
     "relay": _relay,
     "projections": _projections,
     "saga": _saga,
+    "inbox": _inbox,
+    "reconciler": _reconciler,
     "checkpoints": _checkpoints,
     "housekeeping": _housekeeping,
 }

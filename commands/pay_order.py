@@ -8,6 +8,7 @@ import msgspec
 from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, not_found, once, owned, under_key
+from commands.new_attempt import may_start
 from commands.ports import DataKeyRow, Ports
 from commands.route_order import Wish, route_order
 from domain import merchant as merchants
@@ -103,6 +104,7 @@ async def payment(
     merchant = merchants.fold(merchant_rows)
     assert merchant is not None, "a caller's merchant is registered"
     check_payable(order)
+    await may_start(ports, order)
     attempt_id = new_id("att")
     decision = await _decision(ports, merchant, order, request, attempt_id)
     chosen = next((a for a in decision.inputs.accounts if a.processor == decision.chosen), None)

@@ -21,6 +21,9 @@ FAMILIES: Final = ((NotFound, 404), (Conflict, 409), (Rejected, 422), (Unavailab
 CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_request": (400, "The request is not valid."),
     "idempotency_key_required": (400, "An Idempotency-Key or an externalId is needed."),
+    "missing_signature": (400, "The webhook is not signed."),
+    "no_config": (400, "There is no signing secret to check this webhook with."),
+    "invalid_signature": (400, "The webhook is not signed as it should be."),
     "card_data_refused": (400, "Card data is refused here: send a processor's token."),
     "email_exists": (400, "There is an account with this e-mail address."),
     "missing_credentials": (401, "X-API-Key or Authorization: Bearer is needed."),
@@ -47,6 +50,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "no_processor": (422, "No processor can take this order."),
     "rate_limited": (429, "Too many requests; Retry-After says when to go on."),
     "overloaded": (503, "Too much at once; try again."),
+    "reconciling": (503, "The log was restored; what processors did since is being listed."),
     "database_unavailable": (503, "The database cannot be reached; try again."),
 }
 """Every code that the API answers with, its status, and a message as an example."""

@@ -56,8 +56,8 @@ CREATE TABLE reconciled (
 -- Payments at a processor that name an order or attempt of ours which the log does not know so.
 CREATE TABLE orphans (
     processor          text COLLATE "C" NOT NULL,
-    account            text COLLATE "C" NOT NULL,
     reference          text COLLATE "C" NOT NULL,
+    account            text COLLATE "C" NOT NULL,  -- one of those whose credentials show it
     merchant_id        text COLLATE "C" NOT NULL,
     mode               text COLLATE "C" NOT NULL,
     order_id           text COLLATE "C",
@@ -73,7 +73,7 @@ CREATE TABLE orphans (
     found_at           timestamptz      NOT NULL DEFAULT clock_timestamp(),
     looked_at          timestamptz      NOT NULL DEFAULT clock_timestamp(),
     settled_at         timestamptz,                -- nothing is held or kept there any more
-    PRIMARY KEY (processor, account, reference)
+    PRIMARY KEY (processor, reference)
 );
 CREATE INDEX orphans_of_order ON orphans (order_id) WHERE settled_at IS NULL;
 

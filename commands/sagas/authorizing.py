@@ -1,6 +1,6 @@
 """The steps of an attempt: authorize, challenge, close for ever, go on to the next."""
 
-from typing import Any
+from typing import Any, Final
 
 from commands.processor import (
     Challenged,
@@ -30,6 +30,9 @@ from domain.ids import new_id
 from domain.order import commands as c
 from domain.order.rules import may_fail_over
 from domain.routing import token_for
+
+HELD_S: Final = {"restored": 5.0, "orphan": 3600.0}
+"""How long a failover waits for what holds new attempts back."""
 
 
 class Authorizing(AtProcessor):
@@ -191,6 +194,9 @@ class Authorizing(AtProcessor):
         """Route again without the processors that were tried, or end the order."""
         attempt, _ = attempt_and_processor(act)
         order, attempt_id = act.order, new_id("att")
+        held = await self._ports.reconciliation.holds_back(order.merchant_id, order.mode, order.id)
+        if held is not None:
+            return Later(HELD_S[held])
         failover, decision = await self.rerouted(order, probe_as=attempt_id)
         retry_class = attempt.failure.retry_class if attempt.failure else "failover"
         if decision is None or not may_fail_over(order, failover, retry_class):

@@ -59,7 +59,7 @@ CREATE = Operation(
     body_example=examples.PAYMENT_REQUEST,
     headers=("Idempotency-Key", "Prefer"),
     gives="order_id",
-    codes=("idempotency_key_required", "external_id_exists", "no_processor"),
+    codes=("idempotency_key_required", "external_id_exists", "no_processor", "reconciling"),
 )
 READ = Operation(
     id="getPayment",

@@ -37,7 +37,13 @@ PAY = Operation(
     body=PayRequest,
     body_example=examples.PAY,
     headers=("Idempotency-Key", "Prefer"),
-    codes=("invalid_status", "order_quarantined", "no_processor", "amount_not_representable"),
+    codes=(
+        "invalid_status",
+        "order_quarantined",
+        "no_processor",
+        "amount_not_representable",
+        "reconciling",
+    ),
 )
 CONFIRM = Operation(
     id="confirmOrder",
