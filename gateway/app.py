@@ -31,11 +31,12 @@ from gateway.routes import (
     schema,
     sessions,
     stream,
+    webhooks_in,
 )
 
 GROUPS: Final = (
     orders, payments, one_call, sessions, refunds, ledger, audit, dashboard, stream, customers,
-    checkout, sandbox, health, schema,
+    checkout, webhooks_in, sandbox, health, schema,
 )  # fmt: skip
 BODY_BYTES_MAX: Final = 256 * 1024
 CORS_ASKED: Final = (
