@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from domain.ids import new_id
 from domain.metadata import Actor
 from domain.order.state import Order
 from gateway.verbs import common
+from gateway.verbs.serve import _serve
 from gateway.verbs.work import _work
 from tests.chaos.sections import Sections, acknowledge, mark
 
@@ -32,11 +34,27 @@ TRIES_MAX: Final = 100
 
 Say = Callable[[str], None]
 
+WHOLE: Final[dict[str, Callable[[Settings], Coroutine[Any, Any, None]]]] = {
+    "gateway": lambda settings: _serve(settings, share_port=False),
+    "worker": lambda settings: _work(settings, ()),
+}
+"""Processes as `loop up` runs them; the other roles are parts of one."""
+
+
+def preload() -> None:
+    """Import what a whole process needs sooner or later, before the forks."""
+    for name in ("gateway.app", "gateway.parts", "gateway.server", "stripe", "razorpay", "httpx"):
+        import_module(name)
+
 
 def run_role(folder: Path, slot: int, role: str) -> None:
     """Be this role until told to end; settings stand in `folder/storm.json`."""
     storm: dict[str, Any] = json.loads((folder / "storm.json").read_text())
     os.environ.update(storm["environment"])
+    if role in WHOLE:
+        mark(Sections(folder / "sections"), slot)
+        common.run(WHOLE[role](load_settings()))
+        return
     say = acknowledge(folder / "acks")
     mark(Sections(folder / "sections"), slot)
     settings = load_settings()

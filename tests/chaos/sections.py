@@ -16,9 +16,10 @@ from adapters.event_store import PostgresEventStore
 from adapters.group_commit import GroupCommit
 from adapters.stream import LogStream
 from commands.ports import Append
+from commands.sagas.at_processor import AtProcessor
 from domain.events import Recorded
 
-KINDS: Final = ("append", "publish", "projector")
+KINDS: Final = ("append", "publish", "projector", "call")
 SLOTS: Final = 32
 PIPE_ATOMIC: Final = 4096
 """Bytes that a pipe takes whole or not at all, even from a process that is killed (POSIX)."""
@@ -55,6 +56,7 @@ def mark(sections: Sections, slot: int) -> None:
     sections.clear(slot)
     GroupCommit._commit = _counted(GroupCommit._commit, sections, slot, "append")  # type: ignore[method-assign]
     Applier.commit = _counted(Applier.commit, sections, slot, "projector")  # type: ignore[method-assign]
+    AtProcessor.call = _counted(AtProcessor.call, sections, slot, "call")  # type: ignore[method-assign]
     _mark_publishing(sections, slot)
 
 

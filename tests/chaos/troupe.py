@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -70,8 +70,8 @@ class Troupe:
     players: list[Player] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
 
-    def start(self) -> None:
-        for slot, role in enumerate(ROLES):
+    def start(self, roles: Sequence[str] = ROLES) -> None:
+        for slot, role in enumerate(roles):
             self.players.append(Player(slot, role))
             self.restart(self.players[-1])
 
@@ -156,8 +156,13 @@ def _await_handler(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def troupe(folder: Path, *, orders_per_s: float) -> Iterator[Troupe]:
-    """Servers, a merchant and all processes; everything ends with the block."""
+def troupe(
+    folder: Path, *, orders_per_s: float = 0, whole: bool = False, **more: str
+) -> Iterator[Troupe]:
+    """Servers, a merchant and all processes; everything ends with the block.
+
+    `whole`: the processes are those of `loop up`. `more` are settings.
+    """
     for name in ("postgres", "nats", "home"):
         (folder / name).mkdir(mode=0o711)
     with EmbeddedPostgres(folder / "postgres") as postgres, EmbeddedNats(folder / "nats") as nats:
@@ -171,6 +176,7 @@ def troupe(folder: Path, *, orders_per_s: float) -> Iterator[Troupe]:
             lease_s="600",  # A lease that only time ends counts as stuck.
             call_limit_s="2",
             log_level="warning",
+            **more,
         )
         storm = {
             "environment": settings.environment(),
@@ -180,7 +186,7 @@ def troupe(folder: Path, *, orders_per_s: float) -> Iterator[Troupe]:
         (folder / "storm.json").write_text(json.dumps(storm))
         sections = Sections(folder / "sections")
         ours, theirs = socket.socketpair()
-        process = _spawn_zygote(folder, theirs)
+        process = _spawn_zygote(folder, theirs, *(("whole",) if whole else ()))
         try:
             yield Troupe(folder, settings, postgres, nats, sections, ours)
         finally:
@@ -190,10 +196,10 @@ def troupe(folder: Path, *, orders_per_s: float) -> Iterator[Troupe]:
             sections.close()
 
 
-def _spawn_zygote(folder: Path, theirs: socket.socket) -> "subprocess.Popen[bytes]":
+def _spawn_zygote(folder: Path, theirs: socket.socket, *words: str) -> "subprocess.Popen[bytes]":
     with theirs, (folder / "zygote.log").open("ab") as log:
         return spawn(
-            [sys.executable, "-m", "tests.chaos.zygote", str(theirs.fileno()), folder],
+            [sys.executable, "-m", "tests.chaos.zygote", str(theirs.fileno()), folder, *words],
             death_signal=signal.SIGKILL,
             output=log.fileno(),
             cwd=ROOT,

@@ -1,6 +1,6 @@
 """Forks the processes of a storm: everything is imported once, so a restart takes milliseconds.
 
-    python -m tests.chaos.zygote SOCKET_FD FOLDER
+    python -m tests.chaos.zygote SOCKET_FD FOLDER [whole]
 
 Requests are lines: `fork SLOT ROLE` answers a pid, `poll PID` an exit status or nothing, `reap PID`
 waits for it. A process that has ended keeps its pid until it is reaped, so no stranger is killed.
@@ -14,12 +14,14 @@ import traceback
 from pathlib import Path
 
 from adapters.embedded.tether import _tie
-from tests.chaos.processes import run_role
+from tests.chaos.processes import preload, run_role
 
 
 def main() -> None:
     """Serve until the storm goes away."""
     folder = Path(sys.argv[2])
+    if sys.argv[3:] == ["whole"]:
+        preload()
     server = socket.socket(fileno=int(sys.argv[1]))
     requests = server.makefile("r", encoding="ascii")
     for line in requests:
