@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from adapters import log as events
-from adapters.applier import Applier
+from adapters.applier import Applier, Stopped
 from adapters.log import PAGE, Connection
 from adapters.read_models import create
 from adapters.views import show
@@ -253,3 +253,26 @@ async def _set_pause(database_url: str, statement: str, names: Sequence[str]) ->
     async with await events.connect(database_url, "loop-pause") as db:
         cursor = await db.execute(statement.encode(), (list(names),))
         return sorted(name for (name,) in await cursor.fetchall())
+
+
+async def push(database_url: str, projection: Projection) -> tuple[int, str | None] | None:
+    """Have a projection that stands still try again; None where it does not stand still.
+
+    Returns:
+        its position, and why it still stands there if it does.
+    """
+    async with await events.connect(database_url, "loop-retry") as db:
+        cursor = await db.execute(
+            "SELECT version, position FROM projection_positions"
+            " WHERE name = %s AND code = %s AND live AND error IS NOT NULL",
+            (projection.name, projection.version),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        n, position = int(row[0]), int(row[1])
+        try:
+            upto = await events.head(db)
+            return await advance(db, projection, n, position=position, upto=upto), None
+        except Stopped as error:
+            return position, str(error)

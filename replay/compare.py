@@ -61,14 +61,27 @@ async def _compared(db: Connection, projection: Projection, version: int | None)
     if n is None:
         raise LookupError(f"{projection.name} has no tables")
     position, parked = await _place(db, projection, n)
+    await _fold(db, projection, position, parked)
+    differences = [d for table in projection.tables for d in await _differences(db, table, n)]
+    return Comparison(position=position, parked=len(parked), differences=tuple(differences))
+
+
+async def fold_beside(db: Connection, projection: Projection, n: int, *, upto: int) -> None:
+    """Fold the log up to a position into temporary tables `{table}_v0`.
+
+    Streams that generation `n` has parked are left out.
+    """
+    _, parked = await _place(db, projection, n)
+    await _fold(db, projection, upto, parked)
+
+
+async def _fold(db: Connection, projection: Projection, upto: int, parked: set[str]) -> None:
     await db.execute("SET LOCAL search_path = pg_temp, loop")
     await db.execute(projection.schema(0))
-    async for page in pages(db, upto=position):
+    async for page in pages(db, upto=upto):
         mine = [r for r in page if r.stream_id.startswith(projection.streams)]
         if batch := [decoded(row) for row in mine if row.stream_id not in parked]:
             await projection.apply(db, 0, batch)
-    differences = [d for table in projection.tables for d in await _differences(db, table, n)]
-    return Comparison(position=position, parked=len(parked), differences=tuple(differences))
 
 
 async def _place(db: Connection, projection: Projection, n: int) -> tuple[int, set[str]]:

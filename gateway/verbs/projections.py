@@ -1,52 +1,75 @@
-"""`loop projections`: how far the read models are."""
+"""`loop projections`: the list of its verbs. A new one is one file and one line here."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-
-from gateway.verbs import common
+from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from projections.base import Projection
 
-    from adapters.read_models import Status
+VERBS: Final = {
+    "list": "gateway.verbs.projections_status:list_all",
+    "status": "gateway.verbs.projections_status:status",
+    "rebuild": "gateway.verbs.projections_rebuild:rebuild",
+    "compare": "gateway.verbs.projections_rebuild:compare",
+    "swap": "gateway.verbs.projections_rebuild:swap",
+    "drop": "gateway.verbs.projections_change:drop",
+    "pause": "gateway.verbs.projections_change:pause",
+    "resume": "gateway.verbs.projections_change:resume",
+    "retry": "gateway.verbs.projections_change:retry",
+}
+"""Every verb of `loop projections` and where it stands; imported when it is asked for."""
 
 
-@click.group(epilog="Example: loop projections status", short_help="Look after the read models.")
+class ProjectionVerbs(click.Group):
+    """The group of the read models' verbs."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(
+    cls=ProjectionVerbs,
+    epilog="Example: loop projections rebuild orders",
+    short_help="Look after the read models: rebuild, compare, swap, pause, retry.",
+)
 def projections() -> None:
-    """Look after the read models."""
+    """Look after the read models: how far they are, and making them anew from the log.
 
-
-@projections.command(epilog="Example: loop projections status --json")
-@common.data_option
-@common.json_option
-def status(data: Path | None, *, as_json: bool) -> None:
-    """Show how far every read model is behind the log.
-
-    Exit code 1 when one stands still or has parked streams.
+    A read model's tables are `{table}_v{n}`. One generation is live: the views show it. A rebuild
+    fills the next one beside it and puts it in its place; the former is kept until it is dropped.
     """
-    from adapters.read_models import projections_status  # noqa: PLC0415 - heavy
-
-    found = common.run(projections_status(common.load(data).database_url))
-    if as_json:
-        common.print_json(found)
-    else:
-        _show(found)
-    if any(one.error or one.parked for one in found):
-        raise SystemExit(1)
 
 
-def _show(found: "Sequence[Status]") -> None:
-    from rich.table import Table  # noqa: PLC0415 - heavy
+def named(names: tuple[str, ...], *, everything: bool) -> "list[Projection]":
+    """Return the projections of these names, each once.
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("PROJECTION", "TABLES", "POSITION", "HEAD", "LAG", "PARKED", ""):
-        table.add_column(name, justify="left" if name in {"PROJECTION", "TABLES", ""} else "right")
-    for one in found:
-        lag = f"{one.lag_events} ({one.lag_seconds:.1f} s)" if one.lag_events else "0"
-        state = f"[red]stands still: {one.error}" if one.error else "[green]moving"
-        tables = f"{one.name}_v{one.version}{' live' if one.live else ''}"
-        numbers = (str(one.position), str(one.head), lag, str(one.parked))
-        table.add_row(one.name, tables, *numbers, state)
-    common.console().print(table if found else "no read models yet: no worker has run")
+    Raises:
+        click.UsageError: there is none of a name, or none was named.
+    """
+    from projections import PROJECTIONS  # noqa: PLC0415 - heavy
+
+    if everything == bool(names):
+        raise click.UsageError("name some read models, or take them all with --all")
+    unknown = [name for name in names if name not in PROJECTIONS]
+    if unknown:
+        known = ", ".join(PROJECTIONS)
+        raise click.UsageError(f"no read model {', '.join(unknown)}: there are {known}")
+    return [PROJECTIONS[name] for name in dict.fromkeys(names or PROJECTIONS)]
+
+
+def names_argument(command: Any) -> Any:
+    """Take NAME..., or --all."""
+    every = click.option("--all", "everything", is_flag=True, help="All read models.")
+    return click.argument("names", nargs=-1, metavar="[NAME]...")(every(command))
