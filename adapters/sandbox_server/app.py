@@ -20,6 +20,10 @@ TRANSPORT: Final = "loop.transport"
 """Where the scope's extensions carry the connection (see `server.py`)."""
 
 
+class _GoneError(Exception):
+    """The client has gone before its request was whole."""
+
+
 class App:
     """The ASGI application."""
 
@@ -32,7 +36,10 @@ class App:
     async def __call__(self, scope: Json, receive: _Receive, send: _Send) -> None:
         """Answer one request."""
         assert scope["type"] == "http", scope["type"]
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except _GoneError:
+            return  # a request whose end never came is none
         if body is None:
             await _send(send, json_answer(413, {"error": {"message": "The body is too large."}}))
             return
@@ -129,11 +136,17 @@ def _dialect_of(authorization: str) -> str:
 
 
 async def _body(receive: _Receive) -> bytes | None:
-    """Read the body; None if it is too large."""
+    """Read the body; None if it is too large.
+
+    Raises:
+        _GoneError: the client went away in the middle of it.
+    """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _GoneError
         part: bytes = message.get("body", b"")
         size += len(part)
         if size <= BODY_MAX:

@@ -4,9 +4,11 @@ import ast
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -131,6 +133,20 @@ def test_a_body_that_is_too_large(sandbox: SandboxServer) -> None:
     headers = {"authorization": "Bearer sk_test_x"}
     answer = httpx.post(url, content=b"x" * 300_000, headers=headers, trust_env=False)
     assert answer.status_code == 413
+
+
+def test_a_request_that_breaks_off_in_its_body_is_none(sandbox: SandboxServer) -> None:
+    asked = b"amount=1999&currency=usd&confirm=true&payment_method=pm_card_visa"
+    head = (
+        b"POST /stripe/v1/payment_intents HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n"
+        b"authorization: Bearer sk_test_x\r\n\r\n"
+    ) % (len(asked) + 20)
+    where = urlsplit(sandbox.ready.url)
+    with socket.create_connection((where.hostname, where.port)) as client:
+        client.sendall(head + asked)
+    sandbox.page("POST", "/stripe/v1/refunds")
+
+    assert [one["path"] for one in sandbox.journal()] == ["/v1/refunds"]
 
 
 def test_nothing_of_the_ledger_is_imported() -> None:
