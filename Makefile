@@ -2,7 +2,7 @@
 #   make demo | up | test | check | chaos        PYTHON=/path/to/python3.12 make test
 #   make test ARGS="-k refund"
 #   make bench QUICK=1 ONLY=append     figures, see tests/benchmarks/README.md
-#   make chaos SEED=7 SECONDS=600 KILLS=1000
+#   make chaos SEED=7 SECONDS=600 KILLS=1000 ORDERS=5000       ONLY=storm or ONLY=hostile
 
 UV_VERSION := 0.13.8
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
@@ -56,7 +56,8 @@ SEED ?= 1
 SECONDS ?= 60
 
 chaos: install
-	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(if $(KILLS),--kills $(KILLS)) $(ARGS)
+	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(ORDERS),--orders $(ORDERS)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 bench: install
 	$(UV) sync --frozen --inexact --quiet --group bench
