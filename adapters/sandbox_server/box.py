@@ -19,9 +19,15 @@ OPTIONS: Final[Json] = {
     "razorpay_refund_idempotency": True,
     "razorpay_attempts_per_order": 0,
     "webhooks_in_real_time": False,
+    "stripe_settlement_currency": "",
+    "stripe_balance_after_s": 0,
 }
 """Where the vendors' own pages contradict each other or an account decides, and whether webhooks
-are signed for a listener whose clock does not go with the virtual one; `/_sandbox/options`."""
+are signed for a listener whose clock does not go with the virtual one; `/_sandbox/options`.
+
+`stripe_settlement_currency` is what balances are kept in, nothing is each charge's own;
+`stripe_balance_after_s` is how long a capture takes until its fee is known.
+"""
 
 JOBS_MAX: Final = 100_000
 KEEP_KEYS_S: Final = 86_400

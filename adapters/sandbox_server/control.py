@@ -143,6 +143,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "GET options": _options,
     "POST options": _options,
     "GET books": lambda control, _, rest: books.read(control.box.store, rest or None),
+    "GET reports": lambda control, _, rest: triggers.report(control.box, rest),
     "GET requests": _requests,
     "GET scenarios": _scenarios,
     "GET webhooks": lambda control, _, __: {

@@ -3,6 +3,7 @@
 Source: docs.stripe.com/currencies.
 """
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from adapters.sandbox_server.wire import words
@@ -30,6 +31,23 @@ MINIMA: Final = {"USD": 50, "EUR": 50, "GBP": 30, "INR": 50, "JPY": 50, "MXN": 1
 """Smallest charges where they are known; otherwise anything above nothing is taken."""
 
 AMOUNT_MAX: Final = 99_999_999
+
+IN_DOLLARS: Final = {"USD": "1", "EUR": "1.08", "GBP": "1.27", "INR": "0.012", "JPY": "0.0067"}
+"""What one of a currency is worth, where an account is settled in another; the rest as a dollar."""
+
+
+def decimals(currency: str) -> int:
+    """Give how many decimals Stripe's smallest unit has."""
+    code = currency.upper()
+    return 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+
+
+def converted(amount: int, of: str, to: str, day: int) -> tuple[int, Decimal]:
+    """Give an amount in another currency and the day's rate: it moves by up to 0.4 %."""
+    worth, wanted = (Decimal(IN_DOLLARS.get(code.upper(), "1")) for code in (of, to))
+    rate = (worth / wanted * (1 + Decimal(day % 5) / 1000)).quantize(Decimal("0.00001"))
+    shift = Decimal(10) ** (decimals(to) - decimals(of))
+    return int((amount * rate * shift).quantize(Decimal(1), ROUND_HALF_UP)), rate
 
 
 def must_end_in(currency: str) -> int:

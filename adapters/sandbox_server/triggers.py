@@ -6,11 +6,12 @@ from typing import Final
 from adapters.sandbox_server.box import Box, Call
 from adapters.sandbox_server.ids import stripe_id
 from adapters.sandbox_server.razorpay_dialect import disputes as rzp_disputes
-from adapters.sandbox_server.razorpay_dialect import lifecycle
+from adapters.sandbox_server.razorpay_dialect import lifecycle, settlements
 from adapters.sandbox_server.razorpay_dialect import refunds as rzp_refunds
 from adapters.sandbox_server.razorpay_dialect.entities import DISPUTE, PAYMENT, REFUND
-from adapters.sandbox_server.stripe_dialect import disputes, intents, refunds
-from adapters.sandbox_server.stripe_dialect.objects import public
+from adapters.sandbox_server.razorpay_dialect.settlements import SETTLEMENT
+from adapters.sandbox_server.stripe_dialect import disputes, intents, payouts, refunds
+from adapters.sandbox_server.stripe_dialect.objects import MOVEMENT, public
 from adapters.sandbox_server.wire import Json
 
 
@@ -142,6 +143,28 @@ def fence(box: Box, asked: Json) -> Json:
     return {"fenced": asked["payment"]}
 
 
+def payout(box: Box, asked: Json) -> Json:
+    """Pay out all that has moved at both vendors: `{account?}`, one of theirs."""
+    made: list[Json] = []
+    for kind, pay in ((MOVEMENT, payouts.pay_out), (PAYMENT, settlements.settle)):
+        rows = box.store.db.execute("SELECT DISTINCT account FROM objects WHERE kind = ?", (kind,))
+        for account in sorted(row["account"] for row in rows):
+            if asked.get("account") in (None, account):
+                made += pay(Call(box=box, account=account))
+    return {"payouts": [_shown(one) for one in made]}
+
+
+def report(box: Box, payout_id: str) -> Json:
+    """Give the report of a payout, as a file of its vendor's dashboard.
+
+    Raises:
+        ValueError: there is no such payout.
+    """
+    kinds = (payouts.KIND, SETTLEMENT)
+    call, found, razorpay = _found(box, {"payout": payout_id}, "payout", kinds)
+    return {"csv": (settlements if razorpay else payouts).report(call, found)}
+
+
 TRIGGERS: Final[dict[str, Callable[[Box, Json], Json]]] = {
     "dispute": dispute,
     "dispute_ends": dispute_ends,
@@ -152,5 +175,6 @@ TRIGGERS: Final[dict[str, Callable[[Box, Json], Json]]] = {
     "dashboard_cancel": dashboard_cancel,
     "dashboard_capture": dashboard_capture,
     "fence": fence,
+    "payout": payout,
 }
 """Every trigger by the name in `POST /_sandbox/trigger/:name`."""

@@ -15,6 +15,7 @@ from adapters.sandbox_server.razorpay_dialect import (
     orders,
     payments,
     refunds,
+    settlements,
 )
 from adapters.sandbox_server.razorpay_dialect.entities import public
 from adapters.sandbox_server.razorpay_dialect.errors import (
@@ -49,6 +50,9 @@ ROUTES: Final[dict[str, _Handler]] = {
     "GET payments/*/refunds/*": refunds.of_payment_one,
     "GET refunds": refunds.listed,
     "GET refunds/*": refunds.retrieve,
+    "GET settlements": settlements.listed,
+    "GET settlements/*": settlements.retrieve,
+    "GET settlements/recon/combined": settlements.recon,
     "GET disputes": disputes.listed,
     "GET disputes/*": disputes.retrieve,
     "POST disputes/*/accept": disputes.accept,

@@ -20,6 +20,7 @@ from adapters.sandbox_server.stripe_dialect import (
     intents,
     methods,
     payments,
+    payouts,
     refunds,
 )
 from adapters.sandbox_server.stripe_dialect.errors import StripeError, envelope, invalid
@@ -56,9 +57,10 @@ _moved: Final = Lister(
     "stripe.txn",
     "balance transaction",
     "/v1/balance_transactions",
-    ("source", "type", "currency"),
+    ("source", "type", "currency", "payout"),
     parent="source",
 )
+_payouts: Final = Lister(payouts.KIND, "payout", "/v1/payouts", ("status",))
 _customers: Final = Lister(accounts.CUSTOMER, "customer", "/v1/customers", ("email",))
 _endpoints: Final = Lister(events.ENDPOINT, "webhook endpoint", "/v1/webhook_endpoints")
 _methods: Final = Lister(methods.KIND, "PaymentMethod", "/v1/payment_methods", ("customer", "type"))
@@ -89,6 +91,8 @@ ROUTES: Final[dict[str, _Handler]] = {
     "POST payment_methods/*/attach": methods.attach,
     "GET balance_transactions": _moved,
     "GET balance_transactions/*": _moved.retrieve,
+    "GET payouts": _payouts,
+    "GET payouts/*": _payouts.retrieve,
     "POST customers": accounts.create_customer,
     "GET customers": _customers,
     "GET customers/*": _customers.retrieve,
@@ -105,6 +109,7 @@ ROUTES: Final[dict[str, _Handler]] = {
 JOBS: Final = {
     "stripe.expire": intents.expire,
     "stripe.settle": authorize.settle,
+    "stripe.balance": intents.moved,
     "stripe.refund": refunds.settle,
     "stripe.dispute": disputes.opens,
     "stripe.dispute_ends": disputes.ends,

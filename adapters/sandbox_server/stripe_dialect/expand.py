@@ -14,6 +14,7 @@ KINDS: Final = {
     "re": "stripe.refund",
     "du": "stripe.dispute",
     "txn": "stripe.txn",
+    "po": "stripe.payout",
     "pm": "stripe.payment_method",
     "cus": "stripe.customer",
 }

@@ -105,13 +105,13 @@ def hold(call: Call, pi: Json, method: Json) -> None:
     money(call, pi, "authorized", pi["amount"])
     if at_once:
         money(call, pi, "captured", pi["amount"])
-        movement = objects.balance_transaction(call, "charge", charge, pi["amount"])
-        charge["balance_transaction"] = movement["id"]
         pi.update(status="succeeded", amount_received=pi["amount"])
     else:
         pi.update(status="requires_capture", amount_capturable=pi["amount"])
         call.box.schedule("stripe.expire", call, pi["id"], objects.HOLD_S)
     call.store.add(CHARGE, charge, account=call.account, parent=pi["id"])
+    if at_once:
+        _moves(call, charge, pi["amount"])
     tell(call, pi, "charge.succeeded", charge)
     done = "payment_intent.succeeded" if at_once else "payment_intent.amount_capturable_updated"
     save(call, pi, done)
@@ -128,8 +128,7 @@ def take(call: Call, pi: Json, amount: int, *, final: bool) -> None:
     pi["amount_capturable"] = 0 if last else rest
     charge.update(amount_captured=pi["amount_received"], captured=True)
     money(call, pi, "captured", amount)
-    movement = objects.balance_transaction(call, "charge", charge, amount)
-    charge["balance_transaction"] = charge["balance_transaction"] or movement["id"]
+    _moves(call, charge, amount)
     if last:
         pi["status"] = "succeeded"
         call.box.unschedule("stripe.expire", pi["id"])
@@ -141,6 +140,31 @@ def take(call: Call, pi: Json, amount: int, *, final: bool) -> None:
          else "payment_intent.amount_capturable_updated")  # fmt: skip
     if last:
         disputes.may_follow(call, pi, charge)
+
+
+def _moves(call: Call, charge: Json, amount: int) -> None:
+    """Move the balance, at once or as late as the account's option says."""
+    after_s: float = call.box.option("stripe_balance_after_s")
+    if after_s:
+        call.box.schedule("stripe.balance", call, charge["id"], after_s, amount=amount)
+    else:
+        _move(call, charge, amount)
+
+
+def _move(call: Call, charge: Json, amount: int) -> None:
+    movement = objects.balance_transaction(call, "charge", charge, amount)
+    charge["balance_transaction"] = charge["balance_transaction"] or movement["id"]
+    call.store.save(CHARGE, charge)
+
+
+def moved(call: Call, asked: Json) -> None:
+    """Move the balance for a capture, late (timer)."""
+    charge = call.store.get(CHARGE, call.id)
+    assert charge is not None, call.id
+    _move(call, charge, asked["amount"])
+    pi = call.store.get(KIND, charge["payment_intent"])
+    assert pi is not None, charge["payment_intent"]
+    tell(call, pi, "charge.updated", charge)
 
 
 def close(call: Call, pi: Json, reason: str | None) -> None:

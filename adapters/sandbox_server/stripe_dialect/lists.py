@@ -77,7 +77,9 @@ class Lister:
         if success and _delivered(call, thing["id"]) != (success == "true"):
             return False
         return all(
-            thing.get(name) == call.params[name] for name in self._filters if name in call.params
+            thing.get(name, thing.get(f"_{name}")) == call.params[name]
+            for name in self._filters
+            if name in call.params
         )
 
     def _range(self, call: Call) -> tuple[str, list[Any]]:

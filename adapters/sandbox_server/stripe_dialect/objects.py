@@ -3,10 +3,13 @@
 from typing import Any, Final
 
 from adapters.sandbox_server.box import Call
+from adapters.sandbox_server.currencies import converted
 from adapters.sandbox_server.ids import stripe_id
 from adapters.sandbox_server.wire import Json
 
 HOLD_S: Final = 7 * 86_400
+MOVEMENT: Final = "stripe.txn"
+_DAY_S: Final = 86_400
 _FEE_FIXED: Final = 30
 
 
@@ -106,15 +109,22 @@ def balance_transaction(
     """Store a movement of the account's balance; give it.
 
     `kind` is charge, refund, refund_failure or adjustment. Amounts are minor units, negative when
-    they leave; a fee of None is 2.9 % and 30 of a charge.
+    they leave; a fee of None is 2.9 % and 30 of a charge. Where the account is settled in another
+    currency the movement is in that one, and so is its fee.
     """
+    shown = {"amount": amount, "currency": source["currency"]}
+    currency, rate = source["currency"], None
+    wanted = str(call.box.option("stripe_settlement_currency")).lower()
+    if wanted and wanted != currency:
+        amount, exact = converted(amount, currency, wanted, call.now // _DAY_S)
+        currency, rate = wanted, float(exact)
     if fee is None:
         fee = (amount * 29 + 500) // 1000 + _FEE_FIXED
     details = [
         {
             "amount": fee,
             "application": None,
-            "currency": source["currency"],
+            "currency": currency,
             "description": "Stripe processing fees" if kind == "charge" else "Dispute fee",
             "type": "stripe_fee",
         }
@@ -126,16 +136,24 @@ def balance_transaction(
         "available_on": call.now + 2 * 86_400,
         "balance_type": "payments",
         "created": call.now,
-        "currency": source["currency"],
+        "currency": currency,
         "description": None,
-        "exchange_rate": None,
+        "exchange_rate": rate,
         "fee": fee,
         "fee_details": details if fee else [],
         "net": amount - fee,
-        "reporting_category": "dispute" if kind == "adjustment" else kind,
+        "reporting_category": _category(kind, amount),
         "source": source["id"],
         "status": "pending",
         "type": kind,
+        "_customer": shown,
+        "_payout": None,
     }
-    call.store.add("stripe.txn", made, account=call.account, parent=source["id"])
+    call.store.add(MOVEMENT, made, account=call.account, parent=source["id"])
     return made
+
+
+def _category(kind: str, amount: int) -> str:
+    if kind == "adjustment":
+        return "dispute" if amount < 0 else "dispute_reversal"
+    return kind
