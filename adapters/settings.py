@@ -94,6 +94,15 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _networks(text: str) -> str:
+    for part in text.split(","):
+        try:
+            ip_network(part.strip())
+        except ValueError:
+            raise ValueError("networks such as 127.0.0.0/8, comma separated") from None
+    return text
+
+
 def _witness(text: str) -> str:
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("a file, or a URL that begins with http:// or https://")
@@ -247,6 +256,14 @@ SETTINGS: Final = (
         Path,
         "File that finished spans are appended to as JSON lines; empty writes none.",
     ),
+    Setting(
+        "LOOP_WEBHOOK_ALLOW_CIDRS",
+        "webhook_allow_cidrs",
+        "",
+        _networks,
+        "Networks that webhooks may be sent to although they are not public, comma separated; "
+        "`loop up` allows loopback.",
+    ),
     Setting("LOOP_LOG_LEVEL", "log_level", "info", str, "debug, info, warning or error."),
 )
 _EMPTY: Final[dict[Any, Any]] = {Path: None, _networks: (), _origins: ()}
@@ -280,10 +297,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...]
     trace_ratio: float
     trace_file: Path | None
+    webhook_allow_cidrs: str
     log_level: str
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, host={self.host!r}, port={self.port}, …)"
+
+    @property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the networks that webhooks may be sent to although they are not public."""
+        return tuple(
+            ip_network(part.strip()) for part in self.webhook_allow_cidrs.split(",") if part.strip()
+        )
 
     @property
     def sandbox_books(self) -> Path:

@@ -10,6 +10,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.access_tokens import AccessTokens
+from adapters.address_guard import AddressGuard
 from adapters.api_keys import PostgresApiKeys
 from adapters.circuits import PostgresCircuits
 from adapters.due_rows import PostgresDueRows
@@ -123,6 +124,7 @@ def _assembled(
         inbox=inbox,
         reconciliation=reconciliation,
         circuits=PostgresCircuits(pool, Limits(bad_min=settings.circuit_failures)),
+        outward=AddressGuard(settings.webhook_networks),
         processors=processors,
         now=lambda: datetime.now(UTC),
         public_url=settings.public_url,

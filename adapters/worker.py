@@ -7,7 +7,9 @@ from typing import Any, Final
 import psycopg
 import structlog
 
+from adapters.address_guard import AddressGuard
 from adapters.checkpoints import Checkpoints
+from adapters.dispatcher import ROOM, Dispatcher
 from adapters.feed import Feed
 from adapters.housekeeping import expire_idempotency
 from adapters.inbox import expire_inbox
@@ -17,6 +19,7 @@ from adapters.reconciler import Reconciler
 from adapters.relay import Relay
 from adapters.saga_worker import SagaWorker
 from adapters.waiting import set_within
+from adapters.webhook_sender import Sender
 from adapters.wiring import Application
 from commands.sagas.payment import PaymentSaga
 from projections import PROJECTIONS
@@ -70,6 +73,12 @@ async def _reconciler(app: Application, stop: asyncio.Event) -> None:
     await role.run(stop)
 
 
+async def _dispatcher(app: Application, stop: asyncio.Event) -> None:
+    settings = app.settings
+    sender = Sender(AddressGuard(settings.webhook_networks), connections=ROOM)
+    await Dispatcher(app.ports, settings.database_url, sender).run(stop)
+
+
 async def _checkpoints(app: Application, stop: asyncio.Event) -> None:
     settings = app.settings
     role = Checkpoints(settings.database_url, app.bus, app.master_keys, settings.witness)
@@ -92,6 +101,7 @@ ROLES: Final[dict[str, Role]] = {
     "relay": _relay,
     "projections": _projections,
     "saga": _saga,
+    "dispatcher": _dispatcher,
     "inbox": _inbox,
     "reconciler": _reconciler,
     "checkpoints": _checkpoints,

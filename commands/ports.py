@@ -400,6 +400,17 @@ class Reconciliation(Protocol):
         ...
 
 
+class Outward(Protocol):
+    """Where webhooks may be sent."""
+
+    async def refuses(self, url: str) -> str | None:
+        """Return why a URL may not be reached, None where nothing speaks against it now.
+
+        A name that cannot be resolved is not refused: it is looked at again at every attempt.
+        """
+        ...
+
+
 class Ports(Value, frozen=True, kw_only=True):
     """Everything that the commands work with; `adapters/wiring.py` fills it.
 
@@ -415,6 +426,7 @@ class Ports(Value, frozen=True, kw_only=True):
     inbox: Inbox
     reconciliation: Reconciliation
     circuits: Circuits
+    outward: Outward
     processors: Mapping[str, Processor]
     now: Callable[[], datetime]
     public_url: str

@@ -32,6 +32,9 @@ READY_S: Final = 60.0
 SHOP: Final = "Demo shop"
 SHOP_SCOPES: Final = ("payments:write", "payments:read", "ledger:read")
 EXTERNAL: Final = ("LOOP_DATABASE_URL", "LOOP_NATS_URL")
+ALLOW_CIDRS: Final = "LOOP_WEBHOOK_ALLOW_CIDRS"
+LOOPBACK: Final = "127.0.0.0/8,::1/128"
+"""Where webhooks may go beside the public internet, unless said otherwise."""
 
 
 class InUse(click.ClickException):
@@ -154,6 +157,7 @@ class Running:
                 call_limit_s=_call_limit(options),
                 stripe_base_url=urls.get("stripe"),
                 razorpay_base_url=urls.get("razorpay"),
+                webhook_allow_cidrs=None if os.environ.get(ALLOW_CIDRS) else LOOPBACK,
             )
         except SettingError as error:
             raise click.ClickException(str(error)) from None
