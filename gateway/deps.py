@@ -61,12 +61,14 @@ class Checks(Value, frozen=True, kw_only=True):
     Attributes:
         projections: events that each read model is behind the log.
         stopped: read models that stand still in front of an event that they cannot apply.
+        paused: read models that an operator has stand still.
     """
 
     postgres: bool
     nats: bool
     projections: Mapping[str, int]
     stopped: tuple[str, ...] = ()
+    paused: tuple[str, ...] = ()
 
 
 class Readiness(Protocol):

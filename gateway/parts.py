@@ -79,15 +79,23 @@ class EngineChecks:
         """Return what answers within `CHECK_S`."""
         lag: dict[str, int] = {}
         stopped: tuple[str, ...] = ()
+        paused: tuple[str, ...] = ()
         postgres = True
         try:
             async with asyncio.timeout(CHECK_S), self.pool.connection(timeout=CHECK_S) as db:
                 live = [found for found in await status(db) if found.live]
             lag = {found.name: found.lag_events for found in live}
             stopped = tuple(found.name for found in live if found.error is not None)
+            paused = tuple(found.name for found in live if found.paused_at is not None)
         except (psycopg.Error, TimeoutError):
             postgres = False
-        return Checks(postgres=postgres, nats=self.bus.connected, projections=lag, stopped=stopped)
+        return Checks(
+            postgres=postgres,
+            nats=self.bus.connected,
+            projections=lag,
+            stopped=stopped,
+            paused=paused,
+        )
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,15 @@ class ChecksView(View, frozen=True, kw_only=True):
     """What can be reached; `projections` says how many events each read model is behind.
 
     `stopped` names those that stand still in front of an event that they cannot apply: what they
-    show is older than it, requests are served all the same.
+    show is older than it, requests are served all the same. `paused` names those that an operator
+    has stand still.
     """
 
     postgres: State
     nats: State
     projections: dict[str, int]
     stopped: list[str] | UnsetType = UNSET
+    paused: list[str] | UnsetType = UNSET
 
 
 class ReadyView(View, frozen=True, kw_only=True):
@@ -104,6 +106,7 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
             nats="ok" if checks.nats else "unavailable",
             projections=dict(checks.projections),
             stopped=list(checks.stopped) or UNSET,
+            paused=list(checks.paused) or UNSET,
         ),
     )
     return answer(view) if serving else answer(view, status=503)

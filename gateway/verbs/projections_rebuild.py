@@ -53,7 +53,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 )
 @common.data_option
 @common.json_option
-def rebuild(  # noqa: PLR0913 - one argument per option
+def rebuild(
     names: tuple[str, ...],
     data: Path | None,
     jobs: int,
