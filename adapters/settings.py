@@ -94,15 +94,6 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-def _networks(text: str) -> str:
-    for part in text.split(","):
-        try:
-            ip_network(part.strip())
-        except ValueError:
-            raise ValueError("networks such as 127.0.0.0/8, comma separated") from None
-    return text
-
-
 def _witness(text: str) -> str:
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("a file, or a URL that begins with http:// or https://")
@@ -297,18 +288,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...]
     trace_ratio: float
     trace_file: Path | None
-    webhook_allow_cidrs: str
+    webhook_allow_cidrs: tuple[IPv4Network | IPv6Network, ...]
     log_level: str
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, host={self.host!r}, port={self.port}, …)"
-
-    @property
-    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return the networks that webhooks may be sent to although they are not public."""
-        return tuple(
-            ip_network(part.strip()) for part in self.webhook_allow_cidrs.split(",") if part.strip()
-        )
 
     @property
     def sandbox_books(self) -> Path:

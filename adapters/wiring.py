@@ -124,7 +124,7 @@ def _assembled(
         inbox=inbox,
         reconciliation=reconciliation,
         circuits=PostgresCircuits(pool, Limits(bad_min=settings.circuit_failures)),
-        outward=AddressGuard(settings.webhook_networks),
+        outward=AddressGuard(settings.webhook_allow_cidrs),
         processors=processors,
         now=lambda: datetime.now(UTC),
         public_url=settings.public_url,

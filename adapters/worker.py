@@ -75,7 +75,7 @@ async def _reconciler(app: Application, stop: asyncio.Event) -> None:
 
 async def _dispatcher(app: Application, stop: asyncio.Event) -> None:
     settings = app.settings
-    sender = Sender(AddressGuard(settings.webhook_networks), connections=ROOM)
+    sender = Sender(AddressGuard(settings.webhook_allow_cidrs), connections=ROOM)
     await Dispatcher(app.ports, settings.database_url, sender).run(stop)
 
 

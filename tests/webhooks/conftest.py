@@ -109,7 +109,7 @@ class Told:
 
     def dispatcher(self, guard: AddressGuard | None = None) -> Dispatcher:
         settings = self.app.settings
-        sender = Sender(guard or AddressGuard(settings.webhook_networks), connections=ROOM)
+        sender = Sender(guard or AddressGuard(settings.webhook_allow_cidrs), connections=ROOM)
         return Dispatcher(self.app.ports, settings.database_url, sender)
 
     async def made(self, deliveries: int) -> None:
