@@ -8,6 +8,7 @@ import click
 from gateway.verbs import common
 from gateway.verbs.as_of import AsOf, Moment, as_of_option, is_by
 from gateway.verbs.books import replay_books
+from gateway.verbs.replay_why import why
 
 if TYPE_CHECKING:
     from adapters.wiring import Application
@@ -25,6 +26,7 @@ def replay() -> None:
 
 
 replay.add_command(replay_books)
+replay.add_command(why)
 
 
 @replay.command(epilog="Example: loop replay order ord_01jd3v8x2sfy3t6q9m4n7p0r5w --json")
