@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from domain import endpoints
 from domain import events as e
 from domain.endpoints import Endpoint, EndpointCommand
-from domain.errors import NotFound, Rejected
+from domain.errors import Conflict, NotFound, Rejected
 from domain.metadata import Metadata, Mode, Sealed
 from domain.routing import Account, RoutingPolicy
 
@@ -52,6 +52,7 @@ class Merchant(Part, frozen=True, kw_only=True):
     accounts: tuple[tuple[Mode, Account], ...] = ()
     accounts_since: tuple[tuple[Mode, str, datetime], ...] = ()
     policies: tuple[tuple[Mode, RoutingPolicy], ...] = ()
+    policies_since: tuple[tuple[Mode, datetime], ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
 
     def accounts_of(self, mode: Mode) -> tuple[Account, ...]:
@@ -115,10 +116,14 @@ class RemoveProcessor(Command, frozen=True, kw_only=True):
 
 
 class SetRouting(Command, frozen=True, kw_only=True):
-    """Replace the routing policy; the version is counted here."""
+    """Replace the routing policy; the version is counted here.
+
+    `replaces`: the version that has to be there; None replaces any.
+    """
 
     mode: Mode
     policy: RoutingPolicy
+    replaces: int | None = None
 
 
 class EraseCustomer(Command, frozen=True, kw_only=True):
@@ -141,11 +146,14 @@ MerchantCommand: TypeAlias = (
 )
 
 
-def decide(merchant: Merchant | None, command: MerchantCommand) -> tuple[e.MerchantEvent, ...]:
+def decide(  # noqa: C901 - one case per command
+    merchant: Merchant | None, command: MerchantCommand
+) -> tuple[e.MerchantEvent, ...]:
     """Return the events that the command gives.
 
     Raises:
         NotFound: `not_found`, a key or processor that this merchant does not have.
+        Conflict: `concurrent_change`, other rules than those are to be replaced.
         Rejected: `unknown_scope`.
     """
     if isinstance(command, Register):
@@ -178,9 +186,7 @@ def decide(merchant: Merchant | None, command: MerchantCommand) -> tuple[e.Merch
         case EraseCustomer():
             return (e.CustomerErased(subject=command.subject, mode=command.mode),)
         case SetRouting():
-            version = merchant.policy_of(command.mode).version + 1
-            policy = replace(command.policy, version=version)
-            return (e.RoutingSet(mode=command.mode, policy=policy),)
+            return _set_routing(merchant, command)
         case (
             endpoints.AddEndpoint()
             | endpoints.ChangeEndpoint()
@@ -191,6 +197,18 @@ def decide(merchant: Merchant | None, command: MerchantCommand) -> tuple[e.Merch
             return endpoints.decide(merchant.endpoints, command)
         case _:
             assert_never(command)
+
+
+def _set_routing(merchant: Merchant, command: SetRouting) -> tuple[e.MerchantEvent, ...]:
+    current = merchant.policy_of(command.mode)
+    if current.version and replace(command.policy, version=current.version) == current:
+        return ()
+    if command.replaces not in {None, current.version}:
+        raise Conflict(
+            "concurrent_change", f"The rules are those of version {current.version} now."
+        )
+    policy = replace(command.policy, version=current.version + 1)
+    return (e.RoutingSet(mode=command.mode, policy=policy),)
 
 
 def _issue(command: IssueKey) -> tuple[e.MerchantEvent, ...]:
@@ -237,7 +255,7 @@ def evolve(
     return replace(after, version=merchant.version + 1, updated_at=meta.occurred_at)
 
 
-def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:
+def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:  # noqa: C901 - one case per event
     match event:
         case e.MerchantRegistered():
             raise AssertionError("a merchant registers once")
@@ -276,7 +294,12 @@ def _apply(m: Merchant, event: e.MerchantEvent, meta: Metadata) -> Merchant:
             return replace(m, accounts=rest, accounts_since=since)
         case e.RoutingSet():
             others = tuple(pair for pair in m.policies if pair[0] != event.mode)
-            return replace(m, policies=(*others, (event.mode, event.policy)))
+            since = tuple(pair for pair in m.policies_since if pair[0] != event.mode)
+            return replace(
+                m,
+                policies=(*others, (event.mode, event.policy)),
+                policies_since=(*since, (event.mode, meta.occurred_at)),
+            )
         case (
             e.EndpointAdded()
             | e.EndpointChanged()

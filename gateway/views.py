@@ -81,10 +81,11 @@ def next_action_view(order: Order, challenge: OpenChallenge) -> NextActionView:
 
 def back_with_customer(order: Order, public_url: str) -> NextActionView:
     """Render the hosted page, where a customer whose payment was declined may try again."""
+    until = order.customer_deadline
     return NextActionView(
         type="collect_payment_method",
         redirect_url=f"{public_url}/checkout/{order.id}",
-        expires_at=iso(order.expires_at) if order.expires_at else None,
+        expires_at=iso(until) if until else None,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from domain import events as e
 from domain import merchant as m
-from domain.errors import NotFound, Rejected
+from domain.errors import Conflict, NotFound, Rejected
 from domain.metadata import Actor, Metadata, Sealed
 from domain.routing import RoutingPolicy
 
@@ -98,10 +98,23 @@ def test_an_account_is_per_mode_and_the_newest_counts() -> None:
 def test_routing_is_versioned_per_mode() -> None:
     merchant = after()
     assert merchant.policy_of("test") == RoutingPolicy()
-    for version in (1, 2):
-        merchant = done(merchant, m.SetRouting(mode="test", policy=RoutingPolicy(version=99)))
+    for version, fallback in ((1, "stripe"), (2, "razorpay")):
+        policy = RoutingPolicy(version=99, fallback=fallback)
+        merchant = done(merchant, m.SetRouting(mode="test", policy=policy))
         assert merchant.policy_of("test").version == version
     assert merchant.policy_of("live").version == 0
+
+
+def test_the_same_rules_again_are_no_version_and_others_than_meant_are_not_replaced() -> None:
+    rules = RoutingPolicy(fallback="stripe")
+    merchant = done(after(), m.SetRouting(mode="test", policy=rules))
+    for replaces in (None, 0, 1):
+        command = m.SetRouting(mode="test", policy=rules, replaces=replaces)
+        assert m.decide(merchant, command) == ()
+    other = m.SetRouting(mode="test", policy=RoutingPolicy(), replaces=0)
+    with pytest.raises(Conflict) as refused:
+        m.decide(merchant, other)
+    assert refused.value.code == "concurrent_change"
 
 
 def test_an_endpoint_is_changed_where_something_is_said() -> None:
