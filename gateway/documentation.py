@@ -5,12 +5,15 @@ elsewhere.
 """
 
 import json
+import re
 from html import escape
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from litestar import Response
 
 from gateway.errors import CODES
+from gateway.operation import FORM
 from gateway.pages import CSP, page
 
 Json = dict[str, Any]
@@ -36,7 +39,7 @@ def documentation_page(document: Json) -> Response[bytes]:
     ]
     parts = [
         f"<h1>{escape(document['info']['title'])} API</h1>",
-        f"<p class='soft'>{escape(document['info']['description'])}</p>",
+        f"<p class='soft'>{_text(document['info']['description'])}</p>",
         _LINKS.format(server=escape(server)),
         _KEY,
     ]
@@ -50,14 +53,14 @@ def documentation_page(document: Json) -> Response[bytes]:
 def _operation(server: str, method: str, path: str, operation: Json) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(p['name'])}</code></td><td class='soft'>{escape(p['in'])}</td>"
-        f"<td>{escape(p.get('description', ''))}</td></tr>"
+        f"<td>{_text(p.get('description', ''))}</td></tr>"
         for p in operation["parameters"]
     )
     answers = "".join(
-        f"<tr><td><code>{status}</code></td><td>{escape(answer['description'])}</td></tr>"
+        f"<tr><td><code>{status}</code></td><td>{_text(answer['description'])}</td></tr>"
         for status, answer in operation["responses"].items()
     )
-    text = escape(operation["description"])
+    text = "</p><p>".join(_text(operation["description"]).split("\n\n"))
     return f"""<details class="card" id="{operation["operationId"]}" data-method="{method}"
  data-path="{escape(path)}">
 <summary><span class="verb">{method.upper()}</span> <code>{escape(path)}</code>
@@ -67,6 +70,11 @@ def _operation(server: str, method: str, path: str, operation: Json) -> str:
 <h3>Parameters</h3>{_table(("Name", "In", "Meaning"), rows)}
 <h3>Answers</h3>{_table(("Status", "Meaning"), answers)}
 {_example(operation)}</details>"""
+
+
+def _text(plain: str) -> str:
+    """Return a description as HTML; what stands in backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(plain))
 
 
 def _table(columns: tuple[str, ...], rows: str) -> str:
@@ -81,8 +89,10 @@ def _curl(server: str, method: str, path: str, operation: Json) -> str:
     if any(p["name"] == "Idempotency-Key" for p in operation["parameters"]):
         lines.append("-H 'Idempotency-Key: cart-1042-try-1'")
     if "requestBody" in operation:
-        example = operation["requestBody"]["content"]["application/json"]["example"]
-        lines += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(example)}'"]
+        ((media, content),) = operation["requestBody"]["content"].items()
+        example = content["example"]
+        sent = urlencode(example) if media == FORM else json.dumps(example)
+        lines += [f"-H 'Content-Type: {media}'", f"-d '{sent}'"]
     return " \\\n  ".join(lines)
 
 
