@@ -94,8 +94,12 @@ _MORE_HEADERS: Final = {
 
 
 def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Json:
-    """Return the document of `(method, path, operation)` routes; paths as OpenAPI writes them."""
-    known = sorted(routes, key=lambda route: (route[1], route[0]))
+    """Return the document of `(method, path, operation)` routes; paths as OpenAPI writes them.
+
+    Tags stand in the order of the routes.
+    """
+    given = list(routes)
+    known = sorted(given, key=lambda route: (route[1], route[0]))
     shapes = _Shapes(operation for _, _, operation in known)
     paths: dict[str, Json] = {}
     for method, path, operation in known:
@@ -117,7 +121,7 @@ def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Js
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": server}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(op.tag for _, _, op in known)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(op.tag for _, _, op in given)],
         "paths": paths,
         "components": {
             "schemas": shapes.components,
