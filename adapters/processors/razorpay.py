@@ -239,6 +239,11 @@ class RazorpayProcessor:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
             raise ValueError(f"no event: {type(error).__name__}") from None
 
+    async def read(self, credentials: Credentials, call: "Call") -> Json | Problem:
+        """Read something that is no payment, for the reports."""
+        found: Json | Problem = await self._send(credentials, call)
+        return found
+
     async def _payments(self, reference: str, credentials: Credentials) -> list[Json] | Problem:
         if not re.fullmatch(r"\w+", reference, re.ASCII):
             return Problem(cause="the reference is none of Razorpay's", sent=False)

@@ -299,6 +299,10 @@ class StripeProcessor:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
             raise ValueError(f"no event: {type(error).__name__}") from None
 
+    async def read(self, credentials: Credentials, call: Call) -> Json | Problem:
+        """Read something that is no payment, for the reports."""
+        return await self._send(credentials, None, call)
+
     async def _listed(self, credentials: Credentials, call: Call) -> list[Json] | Problem:
         """Return a list of Stripe's, whole or not at all."""
         found = await self._send(credentials, None, call)

@@ -1,6 +1,7 @@
 """Razorpay's settlements: what has moved goes to the bank, with the recon that explains it."""
 
 import csv
+import json
 from datetime import datetime, timedelta, timezone
 from io import StringIO
 from typing import Final
@@ -70,7 +71,8 @@ def report(call: Call, settlement: Json) -> str:
         times = {"created_at": f"{made:%d/%m/%Y %H:%M:%S}", "settled_at": f"{at:%d/%m/%Y}"}
         flags = {"on_hold": 0, "settled": 1}
         blank = {name: "" for name, value in item.items() if value is None}
-        out.writerow(item | blank | money | times | flags)
+        notes = {"notes": json.dumps(item["notes"])}
+        out.writerow(item | blank | money | times | flags | notes)
     return text.getvalue()
 
 
