@@ -41,6 +41,17 @@ class Shop:
         )
         return paid.order
 
+    async def created(self, **fields: object) -> Order:
+        """Create an order and do not pay it."""
+        request = NewOrder(**({"amount_minor": 1000, "currency": "USD"} | fields))  # type: ignore[arg-type]
+        return (await create_order(self.app.ports, self.caller, request, None)).order
+
+    async def pay(self, order: Order, token: str | None, *, wait_s: float = 0) -> Order:
+        """Pay an order again."""
+        request = PayOrder(token=token)
+        done = await pay_order(self.app.ports, self.caller, order.id, request, None, wait_s=wait_s)
+        return done.order
+
     async def read(self, order_id: str) -> Order:
         """Return the order as its stream says now."""
         return await load_order(self.app.ports, self.caller, order_id)

@@ -15,6 +15,7 @@ from commands.caller import Caller
 from commands.register_merchant import register_merchant
 from domain.ids import new_id
 from domain.metadata import Actor
+from tests.commands.door import Door, door_of
 from tests.commands.market import Market
 from tests.sandbox_server import SandboxServer, sandbox_server
 from tests.shop import Shop
@@ -94,3 +95,10 @@ async def market(settings: Settings, server: SandboxServer) -> AsyncIterator[Mar
         made = Market(Shop(app, caller), server)
         await made.configure(secrets.token_hex(6))
         yield made
+
+
+@pytest.fixture
+async def door(market: Market) -> AsyncIterator[Door]:
+    async with door_of(market) as opened:
+        await opened.open()
+        yield opened

@@ -34,11 +34,12 @@ class Market:
     def app(self) -> Application:
         return self.shop.app
 
-    async def configure(self, key: str) -> None:
+    async def configure(self, key: str, *, webhook_secret: str | None = None) -> None:
         """Set both vendors' accounts, each named by the key."""
         self.key = key
-        stripe = {"secret_key": f"sk_test_{key}", "publishable_key": "pk_test_1"}
-        razorpay = {"key_id": f"rzp_test_{key}", "key_secret": "secret"}
+        signed = {"webhook_secret": webhook_secret} if webhook_secret else {}
+        stripe = {"secret_key": f"sk_test_{key}", "publishable_key": "pk_test_1"} | signed
+        razorpay = {"key_id": f"rzp_test_{key}", "key_secret": "secret"} | signed
         for name, values in (("stripe", stripe), ("razorpay", razorpay)):
             account = ProcessorAccount(processor=name, credentials=Credentials(values))
             await configure_processor(self.app.ports, self.shop.caller, account)
