@@ -90,7 +90,7 @@ class PostgresApiKeys:
         """
         async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(_LAST_USED, (list(key_ids),))).fetchall()
-        return {key_id: at for key_id, at in rows}
+        return dict(rows)
 
     async def _find(self, hashed: bytes, *, cached: bool) -> KeyRow | None:
         now = time.monotonic()

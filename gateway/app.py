@@ -17,6 +17,8 @@ from gateway.limits import anonymous
 from gateway.openapi import document
 from gateway.operation import Operation
 from gateway.routes import (
+    accounts,
+    api_keys,
     audit,
     checkout,
     customers,
@@ -26,7 +28,9 @@ from gateway.routes import (
     one_call,
     orders,
     payments,
+    processors,
     refunds,
+    routing_rules,
     sandbox,
     schema,
     sessions,
@@ -35,8 +39,8 @@ from gateway.routes import (
 )
 
 GROUPS: Final = (
-    orders, payments, one_call, sessions, refunds, ledger, audit, dashboard, stream, customers,
-    checkout, webhooks_in, sandbox, health, schema,
+    orders, payments, one_call, sessions, refunds, ledger, audit, dashboard, stream, accounts,
+    api_keys, processors, routing_rules, customers, checkout, webhooks_in, sandbox, health, schema,
 )  # fmt: skip
 BODY_BYTES_MAX: Final = 256 * 1024
 CORS_ASKED: Final = (

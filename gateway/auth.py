@@ -106,6 +106,16 @@ async def _of_token(
     return _made(request, row, actor, _mode(request), SCOPES)
 
 
+def reaches(caller: Caller, mode: Mode) -> None:
+    """Refuse a test key that would change something of live mode.
+
+    Raises:
+        Refused: `missing_scope`.
+    """
+    if mode == "live" and caller.actor.kind == "api_key" and caller.mode == "test":
+        raise Refused("missing_scope", "A test key changes nothing of live mode.")
+
+
 def _over(row: KeyRow, deps: Deps) -> bool:
     return row.expires_at is not None and row.expires_at <= deps.ports.now()
 

@@ -26,6 +26,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_signature": (400, "The webhook is not signed as it should be."),
     "card_data_refused": (400, "Card data is refused here: send a processor's token."),
     "email_exists": (400, "There is an account with this e-mail address."),
+    "url_not_allowed": (400, "This URL may not be reached."),
     "missing_credentials": (401, "X-API-Key or Authorization: Bearer is needed."),
     "invalid_api_key": (401, "The API key is unknown, expired or revoked."),
     "invalid_token": (401, "The access token is unknown, expired or of a session that has ended."),
@@ -48,6 +49,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "refund_exceeds_captured": (422, "More than what is left of the captured amount."),
     "idempotency_key_reused": (422, "This Idempotency-Key was used with another body."),
     "no_processor": (422, "No processor can take this order."),
+    "endpoint_disabled": (422, "The webhook endpoint is disabled: enable it first."),
+    "endpoint_limit": (422, "There are as many webhook endpoints as there may be."),
     "rate_limited": (429, "Too many requests; Retry-After says when to go on."),
     "overloaded": (503, "Too much at once; try again."),
     "reconciling": (503, "The log was restored; what processors did since is being listed."),
@@ -183,6 +186,7 @@ def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[byte
 def on_loop_error(request: Request[Any, Any, Any], error: LoopError) -> Response[bytes]:
     """Answer what the commands say no to."""
     status = next(number for family, number in FAMILIES if isinstance(error, family))
+    status = CODES.get(error.code, (status,))[0]
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable):
         headers = {"Retry-After": str(error.retry_after_s)}

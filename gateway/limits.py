@@ -1,15 +1,18 @@
 """Rate limits at the edge: who is counted, and what answers say about it."""
 
+import contextlib
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final, Protocol
 
 import msgspec
+import psycopg
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from adapters.rate_limits import Limit, RateLimits, Taken
+from domain.errors import Unavailable
 from gateway.errors import Refused
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -128,3 +131,29 @@ def _counted(address: str) -> str:
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
     return str(ip_network((int(ip), 64), strict=False))
+
+
+async def count_login(request: Request[Any, Any, Any], limits: Limits, who: str) -> None:
+    """Count a log-in before it is tried; where that cannot be done, nobody logs in.
+
+    Raises:
+        Refused: `rate_limited`.
+        Unavailable: `database_unavailable`.
+    """
+    if limits.counted is None or limits.per_login.rate == 0:
+        return
+    try:
+        taken = await limits.counted.take_surely(limits.per_login, who)
+    except psycopg.Error as error:
+        raise Unavailable("database_unavailable", "The database cannot be reached.") from error
+    if not taken.allowed:
+        request.scope["state"]["taken"] = taken
+        raise refused(taken)
+
+
+async def forgive_login(limits: Limits, who: str) -> None:
+    """Count a log-in no more: it succeeded. Where that cannot be said, it stays counted."""
+    if limits.counted is None or limits.per_login.rate == 0:
+        return
+    with contextlib.suppress(psycopg.Error):
+        await limits.counted.give_back(limits.per_login, who)

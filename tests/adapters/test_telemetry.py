@@ -12,15 +12,11 @@ log = structlog.get_logger("here")
 """
 TRACED = """
 import sys, structlog
-from pathlib import Path
 from opentelemetry import trace
-from adapters.settings import Settings
+from adapters.settings import load_settings
 from adapters.telemetry import configure_logging, configure_tracing
-settings = Settings(home=Path("."), host="", port=1, public_url="", database_url="", nats_url="",
-    master_keys="", witness="", lease_s=1, call_limit_s=1, saga_slots=1, sandbox_latency_s=0,
-    stripe_base_url="", razorpay_base_url="", rate_limit_key=0, rate_limit_address=0,
-    rate_limit_login=0, trusted_proxies=(), cors_origins=(),
-    trace_ratio=float(sys.argv[1]), trace_file=Path(sys.argv[2]), log_level="info")
+settings = load_settings({}, database_url="postgresql://x", nats_url="nats://x",
+    master_keys="k:" + "5a" * 32, trace_ratio=sys.argv[1], trace_file=sys.argv[2])
 configure_logging("info", "gateway")
 flush = configure_tracing(settings, "gateway")
 with trace.get_tracer("test").start_as_current_span("pay"):
