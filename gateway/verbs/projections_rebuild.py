@@ -232,10 +232,11 @@ async def _how_far(url: str, projection: "Projection") -> str:
 
 
 def _show(one: "Report | Failed") -> None:
-    console = common.console()
     if isinstance(one, Failed):
-        console.print(f"[bold]{one.name}[/]  [red]{one.error}[/]", soft_wrap=True)
+        message = f"[bold]{one.name}[/]  [red]{one.error}[/]"
+        common.console(stderr=True).print(message, soft_wrap=True)
         return
+    console = common.console()
     words = {
         "swapped": f"[green]{one.name}_v{one.built} is live[/]",
         "equal": f"[green]{one.name}_v{one.built} equals the live tables[/]",
