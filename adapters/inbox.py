@@ -153,4 +153,3 @@ def _claimed(*row: Any) -> InboxRow:
         hint=Hint(**dict(zip(names, hint, strict=True))),
         tries=tries,
     )
-
