@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -20,7 +21,7 @@ from adapters.processors import stripe_answers as answers
 from adapters.processors import stripe_lists as lists
 from adapters.processors.stripe_answers import Json, Problem
 from adapters.processors.stripe_money import to_stripe
-from adapters.processors.stripe_sdk import Clients, sent
+from adapters.processors.stripe_sdk import Clients, raw, sent
 from adapters.processors.stripe_webhooks import hints, verify
 from commands.processor import (
     Absent,
@@ -155,7 +156,7 @@ class StripeProcessor:
         made = await self._send(
             credentials,
             f"{call.idempotency_key}:create",
-            lambda client, options: client.v1.payment_intents.create_async(params, options),
+            lambda client, options: raw(client, "post", "payment_intents", params, options),
         )
         if not isinstance(made, Problem):
             return Referenced(reference=made["id"])
@@ -173,8 +174,8 @@ class StripeProcessor:
         pi = await self._send(
             credentials,
             f"{call.idempotency_key}:confirm",
-            lambda client, options: client.v1.payment_intents.confirm_async(
-                reference, params, options
+            lambda client, options: raw(
+                client, "post", f"{_path(reference)}/confirm", params, options
             ),
         )
         if isinstance(pi, Problem):
@@ -199,8 +200,8 @@ class StripeProcessor:
         pi = await self._send(
             credentials,
             call.idempotency_key,
-            lambda client, options: client.v1.payment_intents.capture_async(
-                call.reference, params, options
+            lambda client, options: raw(
+                client, "post", f"{_path(call.reference)}/capture", params, options
             ),
         )
         if isinstance(pi, Problem):
@@ -232,7 +233,7 @@ class StripeProcessor:
         refund = await self._send(
             credentials,
             call.idempotency_key,
-            lambda client, options: client.v1.refunds.create_async(params, options),
+            lambda client, options: raw(client, "post", "refunds", params, options),
         )
         if isinstance(refund, Problem):
             return answers.open_question(refund) or answers.refusal(refund, "refund_refused")
@@ -324,8 +325,8 @@ class StripeProcessor:
         return await self._send(
             credentials,
             None,
-            lambda client, options: client.v1.payment_intents.retrieve_async(
-                reference, {"expand": CHARGE}, options
+            lambda client, options: raw(
+                client, "get", _path(reference), {"expand": CHARGE}, options
             ),
         )
 
@@ -333,8 +334,12 @@ class StripeProcessor:
         return await self._send(
             credentials,
             key,
-            lambda client, options: client.v1.payment_intents.cancel_async(
-                call.reference, {"expand": ["latest_charge"]}, options
+            lambda client, options: raw(
+                client,
+                "post",
+                f"{_path(call.reference)}/cancel",
+                {"expand": ["latest_charge"]},
+                options,
             ),
         )
 
@@ -364,6 +369,10 @@ class StripeProcessor:
         if clients is None:
             clients = self._loops[loop] = Clients(self._base_url, self._read_s)
         return clients.of(key)
+
+
+def _path(reference: str) -> str:
+    return f"payment_intents/{quote(reference, safe='')}"
 
 
 def _creation(call: AttemptCall) -> Any:

@@ -28,6 +28,7 @@ from tests.benchmarks import (
     idle,
     merchants,
     report,
+    stripe_worker,
     whole_life,
 )
 from tests.benchmarks.measure import Outcome, Size
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "catch_up": catch_up.run,
     "growth": growth.run,
     "idle": idle.run,
+    "stripe_worker": stripe_worker.run,
 }
 FULL = Size(pairs=9, seconds=2.0, orders=1_000_000, lives=1000, events=200_000, steps=10)
 QUICK = Size(pairs=3, seconds=0.6, orders=50_000, lives=200, events=25_000, steps=2)
