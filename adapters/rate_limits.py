@@ -42,8 +42,7 @@ _TAKE: Final = """
     RETURNING extract(epoch FROM empty_at - now())::float8
 """
 _LEVEL: Final = (
-    "SELECT extract(epoch FROM empty_at - now())::float8 FROM rate_limits "
-    "WHERE bucket = %s"
+    "SELECT extract(epoch FROM empty_at - now())::float8 FROM rate_limits WHERE bucket = %s"
 )
 _GIVE_BACK: Final = "UPDATE rate_limits SET empty_at = empty_at - %s WHERE bucket = %s"
 _FORGET: Final = "DELETE FROM rate_limits WHERE empty_at < now() - interval '1 hour'"

@@ -15,7 +15,9 @@ VERBS: Final = {
     "migrate": "gateway.verbs.migrate:migrate",
     "keys": "gateway.verbs.keys:keys",
     "processors": "gateway.verbs.processors:processors",
+    "vault": "gateway.verbs.vault:vault",
     "projections": "gateway.verbs.projections:projections",
+    "settlements": "gateway.verbs.settlements:settlements",
     "replay": "gateway.verbs.replay:replay",
     "audit": "gateway.verbs.audit:audit",
 }

@@ -69,6 +69,7 @@ def readable() -> Any:
     import psycopg  # noqa: PLC0415 - heavy
 
     from adapters.migrations import MigrationError  # noqa: PLC0415 - as above
+    from adapters.vault import MasterKeyError  # noqa: PLC0415 - as above
     from adapters.wiring import DurabilityError  # noqa: PLC0415 - as above
     from domain.errors import LoopError  # noqa: PLC0415 - as above
 
@@ -80,7 +81,7 @@ def readable() -> Any:
         match cause:
             case click.ClickException():
                 raise cause from None
-            case LoopError() | DurabilityError() | MigrationError() | OSError():
+            case LoopError() | DurabilityError() | MigrationError() | MasterKeyError() | OSError():
                 message = str(cause)
             case psycopg.errors.UndefinedTable():
                 message = "the database has no tables of Loop yet: run `loop migrate`"
