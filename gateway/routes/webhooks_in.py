@@ -10,13 +10,14 @@ from prometheus_client import Counter
 from commands.receive_webhook import NotVerified, receive_webhook
 from gateway.auth import deps_of
 from gateway.errors import Refused
+from gateway.limits import count_address
 from gateway.operation import Operation, answer
 
 SIGNATURES: Final = {"stripe": "stripe-signature", "razorpay": "x-razorpay-signature"}
 """The header that carries each processor's signature."""
 CODES: Final = (
     "missing_signature", "no_config", "invalid_signature", "payload_too_large",
-    "database_unavailable",
+    "rate_limited", "database_unavailable",
 )  # fmt: skip
 
 received_total = Counter(
@@ -42,6 +43,7 @@ def _operation(processor: str, name: str, *, whose: str) -> Operation:
         ),
         answer=ReceivedView,
         example={"received": True},
+        limited=False,
         codes=CODES,
     )
 
@@ -98,6 +100,8 @@ async def _received(
         await _take(request, processor, merchant_id, raw)
     except Refused as refused:
         received_total.labels(processor, refused.code).inc()
+        # A signature is a credential: only who has none is counted by his address.
+        count_address(request, deps_of(request).limits)
         raise
     received_total.labels(processor, "received").inc()
     return answer(ReceivedView(received=True))

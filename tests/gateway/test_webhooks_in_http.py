@@ -17,6 +17,7 @@ import pytest
 import stripe
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from psycopg import sql
 
 from commands.configure_processor import ProcessorAccount, configure_processor
@@ -228,3 +229,19 @@ def test_without_the_database_the_processor_has_to_send_again(
             is_problem(answer, 503, "database_unavailable")
             assert "retry-after" in answer.headers
             db.execute(ALLOW.format(sql.Identifier(name), sql.SQL("true")))
+
+
+def test_only_what_is_not_signed_counts_against_the_address(
+    database_url: str, nats_url: str, tmp_path: Path
+) -> None:
+    few = replace(settings_for(tmp_path, database_url, nats_url), rate_limit_address=1)
+    with Service(few) as running:
+        merchant = running.merchant()
+        accounts(running, merchant)
+        with running.client(None) as client:
+            sender = Sender(client, merchant.merchant_id)
+            for number in range(20):
+                assert sender.stripe(event(id=f"evt_{number}")).status_code == 200
+            refused = (sender.stripe(event(), "whsec_other") for _ in range(500))
+            limited = next(answer for answer in refused if answer.status_code != 400)
+    is_problem(limited, 429, "rate_limited")
