@@ -1,11 +1,11 @@
 """Due rows and claims as the log has them, compared with the tables; `repair` adds what is missing.
 
-Derived are the due rows of every order and its claim on its external id. Claims of other kinds
-and all else that stands beside the log (keys, data keys, secrets) cannot be derived.
+Derived are the due rows of every order and its claims on its external id and its checkout session.
+Claims of other kinds and all else that stands beside the log (keys, data keys, secrets) cannot be derived.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal
 
@@ -30,7 +30,10 @@ _LOG: Final = """
     ORDER BY originator_id, originator_version
 """
 _DUE: Final = "SELECT order_id, subject, operation FROM due ORDER BY order_id"
-_CLAIMS: Final = "SELECT owner, scope, value FROM claims WHERE kind = 'external_id' ORDER BY owner"
+_CLAIMS: Final = """
+    SELECT owner, kind, scope, value FROM claims
+    WHERE kind IN ('external_id', 'checkout_session') ORDER BY owner
+"""
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('loop.events', 0))"
 _STREAM: Final = """
     SELECT originator_id, originator_version, topic, state, notification_id, recorded_at
@@ -41,7 +44,7 @@ _ADD_DUE: Final = """
     VALUES (%s, %s, %s, coalesce(%s, clock_timestamp()), %s, true) ON CONFLICT DO NOTHING
 """
 _ADD_CLAIM: Final = """
-    INSERT INTO claims (kind, scope, value, owner) VALUES ('external_id', %s, %s, %s)
+    INSERT INTO claims (kind, scope, value, owner) VALUES (%s, %s, %s, %s)
     ON CONFLICT DO NOTHING
 """
 
@@ -50,7 +53,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One row that is not as the log has it.
 
     Attributes:
-        key: a due row's subject; a claim's scope and value; empty for an unreadable order.
+        key: a due row's subject; a claim's kind, scope and value; empty for an unreadable order.
         expected: the operation or owner by the log, None where there should be no row.
         found: the same in the table, None where there is no row.
     """
@@ -110,9 +113,17 @@ _Rows = dict[tuple[str, str], str]
 
 def _expected(order: Order) -> _Rows:
     rows = {("due", step.subject): str(step.operation) for step in steps(order)}
-    if order.external_id is not None:
-        rows["claims", f"{order.merchant_id}:{order.mode} {order.external_id}"] = order.id
+    rows |= {("claims", " ".join(claim)): order.id for claim in _claims(order)}
     return rows
+
+
+def _claims(order: Order) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, scope and value of what an order claims."""
+    scope = f"{order.merchant_id}:{order.mode}"
+    if order.external_id is not None:
+        yield "external_id", scope, order.external_id
+    if order.checkout_session_id is not None:
+        yield "checkout_session", scope, order.checkout_session_id
 
 
 def _differences(order_id: str, expected: _Rows | None, found: _Rows) -> list[Difference]:
@@ -150,7 +161,7 @@ async def _side_by_side(
             if mine:
                 heads[n] = await anext(sources[n], None)
         found = {("due", subject): str(operation) for _, subject, operation in rows[1]}
-        found |= {("claims", f"{scope} {value}"): owner for owner, scope, value in rows[2]}
+        found |= {("claims", " ".join(claim)): owner for owner, *claim in rows[2]}
         yield order_id, _folded(rows[0]), found
 
 
@@ -203,10 +214,8 @@ async def _repair(writer: AsyncConnection[Any], order_id: str) -> int:
         for step in steps(order):
             place = (order.id, step.subject, step.operation, step.at, TRIES_UNKNOWN)
             added += (await writer.execute(_ADD_DUE, place)).rowcount
-        if order.external_id is not None:
-            scope = f"{order.merchant_id}:{order.mode}"
-            claim = (scope, order.external_id, order.id)
-            added += (await writer.execute(_ADD_CLAIM, claim)).rowcount
+        for claim in _claims(order):
+            added += (await writer.execute(_ADD_CLAIM, (*claim, order.id))).rowcount
     return added
 
 

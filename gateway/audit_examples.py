@@ -28,8 +28,8 @@ EVENTS: Final[list[dict[str, Any]]] = [
         "actor": {"kind": "api_key", "id": "key_01jd3v8x2sfy3t6q9m4n7p0r5w"},
         "data": {
             "amount": {"minor": 4999, "currency": "USD"},
-            "external_id": "cart-1042",
-            "personal": {"customer_email": "ada@example.com"},
+            "externalId": "cart-1042",
+            "personal": {"customerEmail": "ada@example.com"},
         },
         "correlationId": "checkout-7f3a",
         "causationId": None,

@@ -44,7 +44,11 @@ class ActorView(View, frozen=True, kw_only=True):
 
 
 class OrderEventView(View, frozen=True, kw_only=True):
-    """One event of an order, as it stands in the log."""
+    """One event of an order.
+
+    `hash` is over the stored row, which `/proof` gives byte for byte: there the names of `data`
+    are in snake_case and what is personal is sealed.
+    """
 
     id: str
     type: str
@@ -54,7 +58,7 @@ class OrderEventView(View, frozen=True, kw_only=True):
     actor: ActorView
     data: Annotated[
         dict[str, Any],
-        Meta(description="Names as they are stored; personal data opened, null once erased."),
+        Meta(description="Names in camelCase; personal data opened, null once erased."),
     ]
     correlation_id: str
     causation_id: str | None
@@ -119,6 +123,23 @@ def latest_view(signed: Signed, keys: Sequence[str]) -> LatestCheckpointView:
     )
 
 
+def in_camel_case(value: Any) -> Any:
+    """Return JSON-ready data with our names in camelCase; those of metadata are the merchant's."""
+    if isinstance(value, list | tuple):
+        return [in_camel_case(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        _camel(name): inner if name == "metadata" else in_camel_case(inner)
+        for name, inner in value.items()
+    }
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
 def event_views(
     rows: Sequence[Row], events: Sequence[Recorded], opened: Opened
 ) -> list[OrderEventView]:
@@ -132,7 +153,7 @@ def event_views(
             version=row.version,
             hash=leaf_of(row).hex(),
             actor=ActorView(kind=event.metadata.actor.kind, id=event.metadata.actor.id),
-            data=one["data"],
+            data=in_camel_case(one["data"]),
             correlation_id=event.metadata.correlation_id,
             causation_id=event.metadata.causation_id,
             occurred_at=iso(event.metadata.occurred_at),

@@ -14,6 +14,8 @@ from adapters.sandbox_server.razorpay_dialect.errors import REASONS, RazorpayErr
 from adapters.sandbox_server.razorpay_dialect.fields import load
 from adapters.sandbox_server.wire import Answer, Json, Request, html_answer, json_answer
 
+_ERROR_SAID = ("code", "description", "reason")
+
 
 def fields_of(request: Request) -> Json:
     """Give what a form, a JSON body or the query says."""
@@ -63,20 +65,31 @@ def _authenticate(box: Box, request: Request, payment_id: str, fields: Json) -> 
             return _told(request, payment, payments.ended(call, payment))
     if payment["status"] in ("authorized", "captured"):
         return _told(request, payment, json_answer(200, payments.triple(call, payment)))
-    return json_answer(400, {"status": payment["status"], "reason": payment["error_reason"]})
+    said = json_answer(400, {"status": payment["status"], "reason": payment["error_reason"]})
+    return _told(request, payment, said)
+
+
+def is_browser(request: Request) -> bool:
+    """Tell whether the answer is shown to a customer."""
+    return "html" in request.headers.get("accept", "")
 
 
 def _told(request: Request, payment: Json, said: Answer) -> Answer:
-    """Bring the browser back with the triple, as a form that posts itself; others get the JSON."""
+    """Bring the browser to the bank, or back with the triple or the error; others get the JSON.
+
+    What is brought back is a form that posts itself.
+    """
     back = payment["_callback_url"]
-    triple = msgspec.json.decode(said.body)
-    if not back or "razorpay_signature" not in triple or "html" not in request.headers.get(
-        "accept", ""
-    ):  # fmt: skip
+    if not back or not is_browser(request):
         return said
+    told = msgspec.json.decode(said.body)
+    if "next" in told:
+        return Answer(status=303, headers={"location": told["next"][0]["url"]})
+    if error := told.pop("error", None) or ({"reason": told["reason"]} if "reason" in told else {}):
+        told = {f"error[{name}]": str(error.get(name, "")) for name in _ERROR_SAID}
     inputs = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in triple.items()
+        for name, value in told.items()
     )
     return html_answer(
         200,

@@ -88,6 +88,12 @@ def _pay(box: Box, request: Request, fields: Json) -> Answer:
     method = methods.resolve(call, token, param="payment_method")
     pi["_return_url"] = fields.get("return_url") or pi["_return_url"]
     error = authorize.authorize(call, pi, method)
+    if checkout.is_browser(request) and pi["_return_url"]:
+        # What Stripe's script does in the browser: on to the bank, or back to the shop.
+        if pi["status"] != "requires_action":
+            return _back(pi)
+        url = pi["next_action"]["redirect_to_url"]["url"]
+        return Answer(status=303, headers={"location": url})
     shown = public(pi)
     return envelope(402, error | {"payment_intent": shown}) if error else json_answer(200, shown)
 

@@ -31,7 +31,10 @@ EVENTS = Operation(
     id="listOrderEvents",
     tag="Audit",
     summary="An order's history, oldest first",
-    description="Every event as it stands in the log, with the hash that the proof is about.",
+    description=(
+        "Every event of the log, with the hash that the proof is about: over the stored bytes, not "
+        "over `data` as it is shown here."
+    ),
     scope="payments:read",
     answer=list[OrderEventView],
     example=examples.EVENTS,

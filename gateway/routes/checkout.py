@@ -59,7 +59,7 @@ PAY = Operation(
     body=CheckoutPayForm,
     body_media=FORM,
     body_required=True,
-    body_example={"page": f"0.{'0' * 64}", "card": "sbx_approve"},
+    body_example={"page": f"0.{'a' * 64}", "card": "sbx_approve"},
     codes=(*_PAGE_CODES, "forbidden"),
 )
 NEXT = Operation(

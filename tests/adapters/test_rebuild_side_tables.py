@@ -11,7 +11,7 @@ from adapters.rebuild_side_tables import TRIES_UNKNOWN, Difference, check_side_t
 from commands.execute import due_changes
 from commands.ports import Append, Claim, NewEvent, Write
 from domain.events import OrderCreated
-from domain.ids import new_id
+from domain.ids import new_id, sibling
 from domain.money import Money
 from domain.order.evolve import evolve
 from tests.appends import MERCHANT, metadata, sql
@@ -25,13 +25,22 @@ async def create(store: PostgresEventStore, external_id: str) -> str:
     """Create an order that waits for its session to expire, as the command does."""
     order_id = new_id("ord")
     amount = Money(1000, "USD")
-    data = OrderCreated(amount=amount, external_id=external_id, expires_at=EXPIRES)
+    session_id = sibling(order_id, "cs")
+    data = OrderCreated(
+        amount=amount,
+        external_id=external_id,
+        checkout_session_id=session_id,
+        expires_at=EXPIRES,
+    )
     event = NewEvent(metadata=metadata(), data=data)
     order = evolve(None, event.data, event.metadata, stream_id=order_id)
     await store.append(
         Append(
             writes=(Write(stream_id=order_id, expected_version=0, events=(event,)),),
-            claims=(Claim(kind="external_id", scope=SCOPE, value=external_id, owner=order_id),),
+            claims=(
+                Claim(kind="external_id", scope=SCOPE, value=external_id, owner=order_id),
+                Claim(kind="checkout_session", scope=SCOPE, value=session_id, owner=order_id),
+            ),
             due=due_changes(None, order),
         )
     )
@@ -59,12 +68,18 @@ async def test_every_difference_is_named_and_only_what_is_missing_is_repaired(
     report = await check_side_tables(database_url, repair=True)
     of = {"order_id": missing, "key": missing, "expected": "expire_session"}
     assert sorted(report.examples, key=lambda d: (d.table, d.problem)) == [
-        Difference(
-            table="claims",
-            problem="missing",
-            order_id=unclaimed,
-            key=f"{SCOPE} x-2",
-            expected=unclaimed,
+        *(
+            Difference(
+                table="claims",
+                problem="missing",
+                order_id=unclaimed,
+                key=key,
+                expected=unclaimed,
+            )
+            for key in (
+                f"checkout_session {SCOPE} {sibling(unclaimed, 'cs')}",
+                f"external_id {SCOPE} x-2",
+            )
         ),
         Difference(
             table="due",
@@ -78,7 +93,7 @@ async def test_every_difference_is_named_and_only_what_is_missing_is_repaired(
         Difference(table="due", problem="missing", **of),
         Difference(table="events", problem="unreadable", order_id=unreadable, key=""),
     ]
-    assert report.repaired == 2
+    assert report.repaired == 3
     assert await sql(pool, "SELECT due_at, tries FROM due WHERE order_id = %s", missing) == [
         (EXPIRES, TRIES_UNKNOWN)
     ]

@@ -63,11 +63,31 @@ def test_a_history_has_types_actors_hashes_and_opened_data(
     assert events[0]["actor"]["kind"] == "api_key"
     assert events[-1]["actor"]["kind"] == "saga"
     assert events[0]["data"]["personal"] == {
-        "customer_id": "cus_1", "customer_email": "ada@example.com",
+        "customerId": "cus_1", "customerEmail": "ada@example.com",
     }  # fmt: skip
     proof = client.get(f"/v1/orders/{order}/proof").json()
     assert [e["hash"] for e in events] == [e["hash"] for e in proof["events"]]
     assert "ada@example.com" not in json.dumps(proof)
+
+
+def test_data_is_in_camel_case_but_for_the_merchants_own_names(client: httpx.Client) -> None:
+    own = {"basket_no": 7, "Some_Name": "x"}
+    created = client.post("/v1/orders", json={"amount": 10, "metadata": own}).json()
+    client.post(f"/v1/orders/{created['id']}/pay", json={})
+    events = client.get(f"/v1/orders/{created['id']}/events").json()
+    assert events[0]["data"]["personal"]["metadata"] == own
+    routed = next(e["data"] for e in events if e["type"] == "order.routed.v1")
+    assert {"attemptId", "idempotencyKey", "credentialVersion"} <= set(routed)
+    assert routed["decision"]["inputs"]["amountMinor"] == 10
+
+    def names(value: Any) -> set[str]:
+        if isinstance(value, list):
+            return {name for item in value for name in names(item)}
+        if not isinstance(value, dict):
+            return set()
+        return set(value) | {n for k, v in value.items() if k != "metadata" for n in names(v)}
+
+    assert not {name for event in events for name in names(event) if "_" in name}
 
 
 def test_a_proof_is_what_the_offline_verifier_verifies(
