@@ -264,7 +264,7 @@ class Dispatcher:
 
     async def _attempted(self, row: Claimed, busy: _Busy) -> Outcome:
         target = await self._targets.get(row.merchant_id, row.endpoint_id)
-        if target is None or target.url is None or target.endpoint.status == "disabled":
+        if target is None:
             return _over(row, "dead")
         body = await event_body(
             self._ports,

@@ -21,10 +21,10 @@ CACHE_MAX: Final = 1000
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint, opened. `url` is None where it was erased; `keys` are newest first."""
+    """One endpoint that may be sent to, opened; `keys` are newest first."""
 
     endpoint: Endpoint
-    url: str | None
+    url: str
     keys: tuple[SigningKey, ...]
 
 
@@ -42,38 +42,47 @@ class Targets:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, merchant_id: str, endpoint_id: str) -> Target | None:
-        """Return an endpoint, None where it was removed.
+        """Return an endpoint that may be sent to, None where it was removed or disabled.
+
+        That an endpoint may not is never taken from the cache: it may have been made since.
 
         Raises:
             domain.errors.Unavailable: the database is away.
         """
-        known = self._fresh(merchant_id)
-        if known is None:
-            if len(self._locks) > CACHE_MAX:
-                self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
-                self._known.clear()
-            async with self._locks.setdefault(merchant_id, asyncio.Lock()):
-                known = self._fresh(merchant_id) or await self._load(merchant_id)
-        return known.targets.get(endpoint_id)
-
-    def _fresh(self, merchant_id: str) -> _Known | None:
+        asked_at = time.monotonic()
         known = self._known.get(merchant_id)
-        return known if known and time.monotonic() - known.at < CACHE_S else None
+        if known is not None and asked_at - known.at < CACHE_S:
+            target = known.targets.get(endpoint_id)
+            if target is not None:
+                return target
+        if len(self._locks) > CACHE_MAX:
+            self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
+            self._known.clear()
+        async with self._locks.setdefault(merchant_id, asyncio.Lock()):
+            known = self._known.get(merchant_id)
+            if known is None or known.at < asked_at:
+                known = await self._load(merchant_id)
+        return known.targets.get(endpoint_id)
 
     async def _load(self, merchant_id: str) -> _Known:
         at = time.monotonic()
         rows = (await self._ports.store.load([merchant_id]))[merchant_id]
         merchant = fold(rows)
         assert merchant is not None, "who is told something is registered"
-        targets = {x.id: await self._target(merchant_id, x) for x in merchant.endpoints}
+        opened = [await self._target(merchant_id, endpoint) for endpoint in merchant.endpoints]
+        targets = {target.endpoint.id: target for target in opened if target is not None}
         known = _Known(at=at, targets=targets)
         self._known[merchant_id] = known
         return known
 
-    async def _target(self, merchant_id: str, endpoint: Endpoint) -> Target:
+    async def _target(self, merchant_id: str, endpoint: Endpoint) -> Target | None:
+        if endpoint.status == "disabled":
+            return None
         vault = self._ports.vault
         opened = await open_endpoint(self._ports, endpoint)
         names = endpoint.signing(self._ports.now())
         raw = [await vault.get_secret(endpoint.id, x, merchant_id=merchant_id) for x in names]
         keys = tuple(signing_key(secret.decode()) for secret in raw if secret)
+        if opened.url is None or not keys:
+            return None
         return Target(endpoint=endpoint, url=opened.url, keys=keys)

@@ -45,6 +45,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     secret_id: str = FIRST_SECRET
     retired: tuple[tuple[str, datetime], ...] = ()
 
+    def refuse_disabled(self) -> None:
+        """Refuse to send to an endpoint that is disabled.
+
+        Raises:
+            Rejected: `endpoint_disabled`.
+        """
+        if self.status == "disabled":
+            raise Rejected("endpoint_disabled", "The endpoint is disabled: enable it first.")
+
     def signing(self, now: datetime) -> tuple[str, ...]:
         """Return the secrets that a delivery is signed with, newest first."""
         return (self.secret_id, *(name for name, at in self.retired if now < at + OVERLAP))
@@ -130,8 +139,7 @@ def decide(endpoints: tuple[Endpoint, ...], command: EndpointCommand) -> tuple[E
             rotated = e.EndpointSecretRotated(endpoint_id=endpoint.id, secret_id=command.secret_id)
             return (rotated,)
         case TestEndpoint():
-            if endpoint.status == "disabled":
-                raise Rejected("endpoint_disabled", "The endpoint is disabled: enable it first.")
+            endpoint.refuse_disabled()
             return (e.EndpointTested(endpoint_id=endpoint.id),)
         case _:
             assert_never(command)

@@ -35,12 +35,15 @@ from gateway.routes import (
     schema,
     sessions,
     stream,
+    webhook_deliveries,
+    webhook_endpoints,
     webhooks_in,
 )
 
 GROUPS: Final = (
     orders, payments, one_call, sessions, refunds, ledger, audit, dashboard, stream, accounts,
-    api_keys, processors, routing_rules, customers, checkout, webhooks_in, sandbox, health, schema,
+    api_keys, processors, routing_rules, customers, checkout, webhook_endpoints,
+    webhook_deliveries, webhooks_in, sandbox, health, schema,
 )  # fmt: skip
 BODY_BYTES_MAX: Final = 256 * 1024
 CORS_ASKED: Final = (

@@ -8,10 +8,12 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from adapters.delivery_lists import Delivery, DeliveryStatus
 from adapters.log import Row
 from commands.accounts import AccessToken, Logins
 from commands.customer_page import CustomerPage
 from commands.ports import KeyRow, Ports
+from domain.endpoints import Endpoint
 from domain.metadata import Mode
 from gateway.audit_views import LatestCheckpointView, OrderProofView
 from gateway.limits import Limits
@@ -205,6 +207,57 @@ class Changes(Protocol):
         ...
 
 
+class Webhooks(Protocol):
+    """Deliveries and public events; see `gateway.webhook_parts.PostgresWebhooks`."""
+
+    async def events(
+        self, merchant_id: str, mode: Mode, *, after: str | None, limit: int
+    ) -> tuple[list[bytes], str | None]:
+        """Return the bodies of events, and the id to go on behind, if there are more."""
+        ...
+
+    async def deliveries(
+        self,
+        merchant_id: str,
+        endpoint: Endpoint,
+        *,
+        status: DeliveryStatus | None,
+        after: str | None,
+        before: str | None,
+        limit: int,
+    ) -> tuple[list[Delivery], bool]:
+        """Return a page of an endpoint's deliveries, and whether there are more."""
+        ...
+
+    async def numbered(
+        self,
+        merchant_id: str,
+        mode: Mode,
+        *,
+        status: DeliveryStatus | None,
+        limit: int,
+        offset: int,
+    ) -> tuple[list[Delivery], int]:
+        """Return a numbered page of a merchant's deliveries, and how many there are."""
+        ...
+
+    async def send_again(
+        self, merchant_id: str, mode: Mode | None, delivery_id: str, endpoint_id: str | None = None
+    ) -> Delivery:
+        """Send a delivery again, now; raises `NotFound`."""
+        ...
+
+    async def find(self, merchant_id: str, mode: Mode | None, delivery_id: str) -> Delivery:
+        """Return a delivery; raises `NotFound`."""
+        ...
+
+    async def recover(
+        self, merchant_id: str, endpoint: Endpoint, *, since: datetime, until: datetime | None
+    ) -> int:
+        """Send what an endpoint has not got of a time; return how many deliveries."""
+        ...
+
+
 class BankChallenge(Value, frozen=True, kw_only=True):
     """What the sandbox's bank asks the customer of a test payment."""
 
@@ -248,6 +301,7 @@ class Deps(Value, frozen=True, kw_only=True):
     sessions: CheckoutSessions
     page_key: bytes
     changes: Changes
+    webhooks: Webhooks
     limits: Limits = Limits()
     pages: Mapping[str, CustomerPage] = {}
     bank: Bank | None = None

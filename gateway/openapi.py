@@ -9,7 +9,9 @@ import msgspec
 
 from gateway.errors import CODES, PROBLEM_JSON, FieldError, ProblemView
 from gateway.headers import KEY_PATTERN
+from gateway.openapi_webhooks import webhooks
 from gateway.operation import JSON, Operation
+from projections.event_view import EventView
 
 Json = dict[str, Any]
 
@@ -123,6 +125,7 @@ def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Js
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(op.tag for _, _, op in given)],
         "paths": paths,
+        "webhooks": webhooks(shapes.of(EventView)),
         "components": {
             "schemas": shapes.components,
             "headers": _HEADERS,
@@ -173,7 +176,7 @@ class _Shapes:
     """All structs as schemas, under their public names."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        self._types: list[Any] = [ProblemView, FieldError]
+        self._types: list[Any] = [ProblemView, FieldError, EventView]
         for op in operations:
             self._types += [t for t in (op.answer, op.body, op.query) if t is not None]
             self._types += [t for t, _ in op.also.values() if t is not None]

@@ -9,8 +9,8 @@ from datetime import date
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from adapters.changes import BusChanges
 from adapters.api_keys import key_hash
+from adapters.changes import BusChanges
 from adapters.log import Connection, position_at, recorded_at
 from adapters.nats import Bus
 from adapters.processors import CUSTOMER_PAGES
@@ -25,6 +25,7 @@ from gateway.audit_parts import PostgresAudit
 from gateway.checkout.sessions import PostgresCheckoutSessions
 from gateway.deps import Accounts, BankChallenge, Checks, Deps, LedgerQuery
 from gateway.limits import Limits
+from gateway.webhook_parts import PostgresWebhooks
 from projections import ledger, orders, statistics
 from projections.base import Page
 from projections.ledger import EntryRow, Place
@@ -50,6 +51,7 @@ def deps_of_application(app: Application) -> Deps:
         page_key=app.master_keys.keyed_hash("checkout_page", ""),
         pages={name: make(app.settings) for name, make in CUSTOMER_PAGES.items()},
         changes=BusChanges(app.bus),
+        webhooks=PostgresWebhooks(app.pool, app.ports),
         limits=_limits(app),
         bank=SandboxBank(app.sandbox, app.ports),
         cors_origins=app.settings.cors_origins,

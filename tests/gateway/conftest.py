@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -17,6 +18,7 @@ from psycopg import sql
 from adapters.api_keys import key_hash
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.rate_limits import Limit
 from adapters.read_models import install
 from adapters.settings import Settings, load_settings
 from adapters.wiring import Application, application
@@ -39,10 +41,17 @@ _operator = Caller(
 
 
 class Service:
-    """A running service; `url` is its address, `app` its parts."""
+    """A running service; `url` is its address, `app` its parts.
 
-    def __init__(self, settings: Settings) -> None:
+    `working` runs the workers too; `limits` are taken instead of those of the settings.
+    """
+
+    def __init__(
+        self, settings: Settings, *, working: bool = True, limits: dict[str, Limit] | None = None
+    ) -> None:
         self._settings = settings
+        self._working = working
+        self._limits = limits or {}
         self._ready: Future[str] = Future()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._stop = asyncio.Event()
@@ -79,8 +88,11 @@ class Service:
         await install(self._settings.database_url)
         self.loop = asyncio.get_running_loop()
         async with application(self._settings, name="gateway-tests") as self.app:
-            working = asyncio.create_task(work(self.app, self._stop))
-            http = create_app(deps_of_application(self.app))
+            roles = work(self.app, self._stop) if self._working else self._stop.wait()
+            working = asyncio.create_task(roles)
+            deps = deps_of_application(self.app)
+            limits = msgspec.structs.replace(deps.limits, **self._limits)
+            http = create_app(msgspec.structs.replace(deps, limits=limits))
             await serve(http, "127.0.0.1", 0, self._stop, ready=self._is_ready)
             await working
 
@@ -138,6 +150,7 @@ def settings_for(home: Path, database_url: str, nats_url: str) -> Settings:
         master_keys=f"k1:{secrets.token_hex(32)}",
         public_url="http://loop.test",
         sandbox_latency_s="0.001",
+        webhook_allow_cidrs="127.0.0.0/8",
         rate_limit_key="0",
         rate_limit_address="0",
     )
