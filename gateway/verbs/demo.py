@@ -39,6 +39,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     url: str
+    sandbox_url: str
     api_key: str
     data: Path
     ours: bool
@@ -71,9 +72,10 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 def demo(data: Path | None, *, keep: bool, as_json: bool) -> None:
     """Start Loop, play orders through every path of a payment over HTTP, and prove the result.
 
-    Approvals, declines, 3-D Secure, partial captures, cancellations, refunds, refusals, and a bank
-    that does its work but never answers. Exit code 0 only if every order ended as expected, the
-    read model equals the fold of the log for every order, and the bank's own books agree.
+    At Stripe and Razorpay, as the sandbox plays them: approvals, declines, 3-D Secure, checkouts,
+    partial captures, cancellations, refunds, refusals, and answers that are lost after the money
+    has moved. Exit code 0 only if every order ended as expected, the read model equals the fold of
+    the log for every order, and the sandbox's own books agree.
     """
     _end_as_by_ctrl_c()
     try:
@@ -98,6 +100,8 @@ def _stage(data: Path | None, *, keep: bool) -> Iterator[Stage]:
     """Give the Loop that runs over the folder, or start one and end it afterwards."""
     running = _running(data) if data is not None else None
     if running is not None:
+        if running["sandboxUrl"] is None:
+            raise click.ClickException("the running `loop up` has no sandbox to play against")
         yield _as_stage(running, [], ours=False, temporary=False, keep=keep)
         return
     home = data or Path(tempfile.mkdtemp(prefix="loop-demo-"))
@@ -125,6 +129,7 @@ def _as_stage(
     return Stage(
         news=news,
         url=line["url"],
+        sandbox_url=line["sandboxUrl"],
         api_key=line["apiKey"],
         data=Path(line["data"]),
         ours=ours,
@@ -199,7 +204,7 @@ def _play(stage: Stage, *, as_json: bool) -> "Outcome":
 async def _orders(stage: Stage, orders: "list[Played]") -> "tuple[Rush, list[float]]":
     from gateway.verbs.demo_play import Player  # noqa: PLC0415 - heavy
 
-    player = Player(stage.url, stage.api_key)
+    player = Player(stage.url, stage.sandbox_url, stage.api_key)
     try:
         await player.play_all(orders)
         return await player.rush(), player.latencies_s
@@ -209,10 +214,14 @@ async def _orders(stage: Stage, orders: "list[Played]") -> "tuple[Rush, list[flo
 
 async def _proof(stage: Stage, orders: "list[Played]", rush: "Rush") -> "Proof":
     from gateway.verbs.demo_proof import prove  # noqa: PLC0415 - heavy
+    from gateway.verbs.sandbox_control import Control  # noqa: PLC0415 - heavy
 
     ids = [p.order["id"] for p in orders if p.order] + list(rush.order_ids)
     settings = common.load(stage.data)
-    return await common.with_application(settings, "loop-demo", lambda app: prove(app, ids))
+    vendors = Control.of(stage.data)
+    return await common.with_application(
+        settings, "loop-demo", lambda app: prove(app, ids, lambda: vendors.ask("GET", "books"))
+    )
 
 
 def _report(outcome: "Outcome", stage: Stage, *, as_json: bool) -> None:

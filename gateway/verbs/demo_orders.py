@@ -52,6 +52,9 @@ class PayTwiceAtOnce(Step, frozen=True, kw_only=True):
     token: str
 
 
+VISA: Final = "pm_card_visa"
+"""Stripe's own test card that is always approved."""
+
 AnyStep: TypeAlias = (
     Ask | Customer | Captured | SameOrderAgain | SameExternalIdAgain | PayTwiceAtOnce
 )
@@ -88,9 +91,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         return self.amount if paid else 0
 
 
-def pay(token: str, becomes: str | None = None) -> Ask:
-    """Return the step that pays with a test token of the sandbox."""
-    method = {"type": "card", "token": token}
+def pay(token: str | None, becomes: str | None = None) -> Ask:
+    """Return the step that pays with a test token; without one the customer gives a card."""
+    method = {"type": "card"} | ({"token": token} if token else {})
     return Ask(verb="pay", body={"paymentMethod": method}, becomes=becomes)
 
 
@@ -113,9 +116,15 @@ def _declined(why: str, token: str, code: str, amount: int) -> Scenario:
     )
 
 
-_PAID: Final = pay("sbx_approve", "captured")
-_HELD: Final = pay("sbx_approve", "authorized")
-_CHALLENGED: Final = pay("sbx_challenge", "requires_action")
+def _rupees(name: str, *steps: AnyStep, amount: int, ends: str = "captured") -> Scenario:
+    """Return an order that the customer pays on Razorpay's checkout."""
+    asked = (pay(None, "requires_action"), *steps)
+    return Scenario(name=name, steps=asked, amount=amount, currency="INR", ends=ends)
+
+
+_PAID: Final = pay(VISA, "captured")
+_HELD: Final = pay(VISA, "authorized")
+_CHALLENGED: Final = pay("pm_card_threeDSecure2Required", "requires_action")
 _CARD: Final = {"paymentMethod": {"type": "card", "token": "4242424242424242"}}
 
 SCENARIOS: Final = (
@@ -124,9 +133,15 @@ SCENARIOS: Final = (
         name="Yen: no minor units", steps=(_PAID,), amount=5000, currency="JPY", ends="captured"
     ),
     Scenario(
-        name="Dinar: three decimals", steps=(_PAID,), amount=12_345, currency="KWD", ends="captured"
+        name="Dinar: three decimals", steps=(_PAID,), amount=12_340, currency="KWD", ends="captured"
     ),
-    Scenario(name="Rupees", steps=(_PAID,), amount=149_900, currency="INR", ends="captured"),
+    _rupees("Rupees: paid on the checkout", Customer(presses="approve"), amount=149_900),
+    _rupees(
+        "Rupees: declined once, then paid",
+        Customer(presses="fail", becomes="requires_action"),
+        Customer(presses="approve"),
+        amount=82_000,
+    ),
     Scenario(
         name="The bank takes its time",
         steps=(pay("sbx_pending"),),
@@ -135,11 +150,14 @@ SCENARIOS: Final = (
         ends="captured",
     ),
     _declined(
-        "insufficient funds", "sbx_decline_insufficient_funds", "insufficient_funds", 129_900
+        "insufficient funds",
+        "pm_card_visa_chargeDeclinedInsufficientFunds",
+        "insufficient_funds",
+        129_900,
     ),
-    _declined("lost card", "sbx_decline_lost_card", "lost_card", 1999),
-    _declined("expired card", "sbx_decline_expired_card", "expired_card", 750),
-    _declined("no such token", "sbx_nonsense", "invalid_token", 2500),
+    _declined("lost card", "pm_card_visa_chargeDeclinedLostCard", "lost_card", 1999),
+    _declined("expired card", "pm_card_chargeDeclinedExpiredCard", "expired_card", 750),
+    _declined("no such card", "pm_card_nonsense", "invalid_token", 2500),
     Scenario(
         name="Bank reached at the second try",
         steps=(pay("sbx_unavailable_once"), Captured(minor=4150)),
@@ -169,7 +187,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="3-D Secure failed",
-        steps=(_CHALLENGED, Customer(presses="fail")),
+        steps=(_CHALLENGED, Customer(presses="fail"), Ask(verb="confirm")),
         amount=9900,
         currency="GBP",
         ends="failed",
@@ -192,7 +210,12 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="Captured in two parts",
-        steps=(_HELD, _capture(4000, final=False), Captured(minor=4000), _capture(6000)),
+        steps=(
+            pay("sbx_approve", "authorized"),
+            _capture(4000, final=False),
+            Captured(minor=4000),
+            _capture(6000),
+        ),
         amount=10_000,
         manual=True,
         ends="captured",
@@ -252,7 +275,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="Customer clicks pay twice",
-        steps=(PayTwiceAtOnce(token="sbx_approve"),),  # noqa: S106 - a test token
+        steps=(PayTwiceAtOnce(token=VISA),),
         amount=8800,
         ends="captured",
     ),
@@ -262,15 +285,15 @@ SCENARIOS: Final = (
         ends="captured",
     ),
     Scenario(
-        name="Bank holds, then says error 500",
-        steps=(pay("sbx_error_after"),),
-        amount=45_000,
+        name="Stripe holds, then says error 500",
+        steps=(pay(VISA),),
+        amount=45_002,
         ends="captured",
     ),
     Scenario(
-        name="Bank holds, then never answers",
-        steps=(pay("sbx_hang_after"),),
-        amount=23_450,
+        name="Stripe holds, then never answers",
+        steps=(pay(VISA),),
+        amount=25_006,
         ends="captured",
     ),
     Scenario(
@@ -297,9 +320,9 @@ SCENARIOS: Final = (
 """Every path of a payment; a new one is one entry."""
 
 SHOWN: Final = {
-    "Bank holds, then never answers": (
-        "The bank held the money and hung. Loop did not ask again: it looked the payment up, found "
-        "the hold, and captured once."
+    "Stripe holds, then never answers": (
+        "Stripe held the money and never answered. Loop did not ask again: it looked the payment "
+        "up, found the hold, and captured once."
     ),
     "Worker killed after the bank held": (
         "SIGKILL between the bank's effect and its answer. The intent was in the log, so the next "

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from gateway.verbs.demo_orders import (
+    VISA,
     AnyStep,
     Ask,
     Captured,
@@ -57,7 +58,8 @@ class Rush(msgspec.Struct, frozen=True, kw_only=True):
 class Player:
     """A merchant with an API key; `latencies_s` are of all requests that do not wait."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, sandbox_url: str, api_key: str) -> None:
+        self._sandbox_url = sandbox_url
         limits = httpx.Limits(max_connections=64)
         self._http = httpx.AsyncClient(
             base_url=url, headers={"X-API-Key": api_key}, timeout=30, limits=limits
@@ -129,10 +131,7 @@ class Player:
                 await self._until(played, step.becomes)
             case Customer():
                 played.doing = f"customer: {step.presses}"
-                page = played.order["nextAction"]["redirectUrl"]
-                pressed = await self._http.post(f"{page}/{step.presses}")
-                if pressed.is_error:
-                    raise Unexpected(f"the bank's page answered {pressed.status_code}")
+                await self._press(played.order["nextAction"], step.presses)
                 await self._until(played, step.becomes)
             case Captured():
                 await self._until_captured(played, step.minor)
@@ -146,6 +145,20 @@ class Player:
                     raise Unexpected(f"two pays at once were answered {answers}, not 200 and 422")
             case SameOrderAgain() | SameExternalIdAgain():
                 pass  # done with the creation
+
+    async def _press(self, action: dict[str, Any], button: str) -> None:
+        """Do what the customer does on the page that the order names."""
+        if action["type"] == "razorpay_checkout":
+            page = f"{self._sandbox_url}/checkout/{action['orderId']}/pay"
+            outcome = "success" if button == "approve" else "card_declined"
+            pressed = await self._http.post(page, data={"outcome": outcome})
+            refused = pressed.status_code == httpx.codes.BAD_REQUEST and button == "fail"
+        else:
+            page = action["redirectUrl"].partition("?")[0]
+            pressed = await self._http.post(f"{page}/{button}")
+            refused = False
+        if pressed.is_error and not refused:
+            raise Unexpected(f"the bank's page answered {pressed.status_code}")
 
     async def _until(self, played: Played, status: str | None) -> None:
         """Read the order until it has the status; give up when it has ended with another."""
@@ -211,7 +224,7 @@ class Player:
                 await self._create(played)
                 ids.append(played.order["id"])
                 path = f"/v1/orders/{played.order['id']}/pay"
-                method = {"type": "card", "token": "sbx_approve"}
+                method = {"type": "card", "token": VISA}
                 paid = await self._post(path, {"paymentMethod": method})
                 if paid.is_success and paid.json()["status"] == "captured":
                     return True

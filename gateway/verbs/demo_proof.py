@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -45,7 +45,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         read_rows: what the read model shows of each.
         read_model_differs: orders whose row is not the fold of their stream.
         bank_differs: orders of which the bank took or gave back another amount.
-        bank: what the bank's books say was captured and refunded of each, in minor units.
+        bank: what the books of the sandbox and of the in-process bank say was captured and
+            refunded of each, in minor units.
         violations: what the bank's books call impossible, in words.
         events: rows of the whole log.
     """
@@ -64,10 +65,11 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.read_model_differs or self.bank_differs or self.violations)
 
 
-async def prove(app: "Application", order_ids: Sequence[str]) -> Proof:
+async def prove(app: "Application", order_ids: Sequence[str], vendors: Callable[[], Any]) -> Proof:
     """Wait until the read models are level with the log, then compare.
 
-    A read model that does not become level in `LEVEL_S` is compared as it is.
+    A read model that does not become level in `LEVEL_S` is compared as it is. `vendors` reads the
+    books of the sandbox that plays Stripe and Razorpay.
     """
     head = await _level(app)
     histories = await app.ports.store.load(order_ids)
@@ -77,7 +79,10 @@ async def prove(app: "Application", order_ids: Sequence[str]) -> Proof:
     states = {row[0]: decode_state(row[1]) for row in found}
     rows = {row[0]: _read_row(row[2:]) for row in found}
     books = await asyncio.to_thread(app.sandbox.bank.books)
-    bank = {order_id: _at_bank(books, order_id) for order_id in order_ids}
+    theirs = await asyncio.to_thread(vendors)
+    bank = {order_id: _at_banks(books, theirs, order_id) for order_id in order_ids}
+    violations = [f"{v.kind} of {v.order_id}" for v in books.violations]
+    violations += [f"{v['kind']} of {v['order_ref']}" for v in theirs["violations"]]
     return Proof(
         histories=histories,
         read_rows=rows,
@@ -88,7 +93,7 @@ async def prove(app: "Application", order_ids: Sequence[str]) -> Proof:
         ),
         bank_differs=tuple(o.id for o in folded.values() if bank[o.id] != taken(o)),
         bank=bank,
-        violations=tuple(f"{v.kind} of {v.order_id}" for v in books.violations),
+        violations=tuple(violations),
         events=head,
     )
 
@@ -127,10 +132,12 @@ def row_of(order: Order) -> ReadRow:
     )
 
 
-def _at_bank(books: "Books", order_id: str) -> tuple[int, int]:
-    """Return what the bank took and gave back; an order that it never saw has nothing."""
-    book = books.orders.get(order_id)
-    return (book.captured, book.refunded) if book else (0, 0)
+def _at_banks(books: "Books", vendors: Any, order_id: str) -> tuple[int, int]:
+    """Return what all banks took and gave back; an order that one never saw has nothing there."""
+    book, other = books.orders.get(order_id), vendors["orders"].get(order_id)
+    ours = (book.captured, book.refunded) if book else (0, 0)
+    theirs = (other["captured"], other["refunded"]) if other else (0, 0)
+    return ours[0] + theirs[0], ours[1] + theirs[1]
 
 
 def taken(order: Order) -> tuple[int, int]:

@@ -21,9 +21,9 @@ from replay.history import moments
 if TYPE_CHECKING:
     from gateway.verbs.demo import Stage
 
-_RIGHT: Final = {"AMOUNT", "CAPTURED", "REFUNDED", "ATTEMPTS"}
+_RIGHT: Final = {"AMOUNT", "CAPTURED", "REFUNDED"}
 _NARROW: Final = {"": 1, "ORDER": 37, "AMOUNT": 11, "STATUS": 20}
-_WIDE: Final = _NARROW | {"CAPTURED": 11, "REFUNDED": 11, "ATTEMPTS": 8}
+_WIDE: Final = _NARROW | {"CAPTURED": 11, "REFUNDED": 11, "AT": 8}
 """Columns and their least widths, so that nothing moves while the orders do."""
 WIDE: Final = 108
 """Columns that a terminal needs for all of it."""
@@ -77,8 +77,8 @@ def _cells(played: Played) -> list[Text]:
     status = status_text(order["status"])
     if played.doing:
         status.append(f" … {played.doing}", style="dim")
-    tries = Text(str(len(order["attempts"])))
-    return [_verdict(played), Text(scenario.name), amount, status, captured, refunded, tries]
+    at = Text(order["processor"] or "-", style="dim")
+    return [_verdict(played), Text(scenario.name), amount, status, captured, refunded, at]
 
 
 def _verdict(played: Played) -> Text:
@@ -118,7 +118,7 @@ def _story(played: Played, proof: Proof) -> RenderableType:
     captured, refunded = (Money(n, order.amount.currency) for n in proof.bank[order_id])
     said = f"captured {captured}  refunded {refunded}"
     equal = _equal(proof.bank[order_id] == taken(order))
-    grid.add_row(Text("the bank's books", style="dim"), said, equal)
+    grid.add_row(Text("the sandbox's books", style="dim"), said, equal)
     return Group(
         Rule(f"[bold]{name}[/]  {order_id}", align="left", style="dim"),
         Text(SHOWN[name], style="italic"),
@@ -150,11 +150,13 @@ def _proof_lines(outcome: Outcome) -> Table:
     alike = compared - len(proof.read_model_differs)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(*_said(right, scripted, "orders of the script ended as expected"))
-    table.add_row(*_said(many - rush.failed, many, f"more orders at once were captured: {rate}"))
+    table.add_row(
+        *_said(many - rush.failed, many, f"more orders at once at Stripe were captured: {rate}")
+    )
     table.add_row(*_said(alike, compared, "rows of the read model equal the fold of the log"))
-    agreed = "orders are in the bank's own books as in the log: captured and refunded exactly once"
+    agreed = "orders are in the sandbox's books as in the log: captured and refunded exactly once"
     table.add_row(*_said(compared - len(proof.bank_differs), compared, agreed))
-    table.add_row(*_said(0, len(proof.violations), "violations of the bank's own rules"))
+    table.add_row(*_said(0, len(proof.violations), "violations of the vendors' own rules"))
     for bad in (*proof.read_model_differs, *proof.bank_differs, *proof.violations):
         table.add_row("", "", Text(bad, style="red"))
     median, late = quantiles_ms(outcome.latencies_s)
@@ -196,6 +198,7 @@ def _next(outcome: Outcome, stage: "Stage") -> list[Text]:
             f"curl -s {orders}/{order_id} {header}",
             f"curl -s {orders} {header} {create}",
             f"loop replay order {order_id} --data {stage.data}",
+            f"loop sandbox books {order_id} --data {stage.data}",
             f"loop projections status --data {stage.data}",
         ]
     return [Text(heading, style="bold"), *(Text(f"  {line}") for line in lines)]

@@ -7,7 +7,8 @@ import pytest
 
 from adapters.settings import load_settings
 from adapters.wiring import Application, application
-from gateway.verbs.demo_proof import prove
+from gateway.verbs.demo_proof import Proof, prove
+from gateway.verbs.sandbox_control import Control
 from tests.gateway.loops import Up, folder, up
 
 CARD = {"paymentMethod": {"type": "card", "token": "sbx_approve"}}
@@ -36,8 +37,14 @@ def order_id(running: Up) -> str:
     return str(order["id"])
 
 
+async def proven(app: Application, order_ids: list[str]) -> Proof:
+    """Compare with the books of the running sandbox, too."""
+    control = Control.of(app.settings.home)
+    return await prove(app, order_ids, lambda: control.ask("GET", "books"))
+
+
 async def test_the_proof_compares_log_read_model_and_bank(app: Application, order_id: str) -> None:
-    proof = await prove(app, [order_id])
+    proof = await proven(app, [order_id])
 
     assert proof.ok
     assert proof.read_rows[order_id].captured_minor == 4999
@@ -45,12 +52,12 @@ async def test_the_proof_compares_log_read_model_and_bank(app: Application, orde
 
 
 async def test_a_row_that_is_not_the_fold_is_found(app: Application, order_id: str) -> None:
-    await prove(app, [order_id])  # once it is level, nobody writes the row again
+    await proven(app, [order_id])  # once it is level, nobody writes the row again
     async with app.pool.connection() as db:
         change = "UPDATE orders SET captured_minor = 5000 WHERE order_id = %s"
         assert (await db.execute(change, [order_id])).rowcount == 1
 
-    proof = await prove(app, [order_id])
+    proof = await proven(app, [order_id])
 
     assert not proof.ok
     assert proof.read_model_differs == (order_id,)
@@ -58,11 +65,11 @@ async def test_a_row_that_is_not_the_fold_is_found(app: Application, order_id: s
 
 
 async def test_a_missing_row_is_found(app: Application, order_id: str) -> None:
-    await prove(app, [order_id])
+    await proven(app, [order_id])
     async with app.pool.connection() as db:
         await db.execute("DELETE FROM orders WHERE order_id = %s", [order_id])
 
-    assert (await prove(app, [order_id])).read_model_differs == (order_id,)
+    assert (await proven(app, [order_id])).read_model_differs == (order_id,)
 
 
 async def test_money_that_the_bank_took_otherwise_is_found(
@@ -76,7 +83,7 @@ async def test_money_that_the_bank_took_otherwise_is_found(
         bank.execute("UPDATE captures SET amount = 9998 WHERE reference = ?", [reference])
     bank.close()
 
-    proof = await prove(app, [order_id])
+    proof = await proven(app, [order_id])
 
     assert proof.bank_differs == (order_id,)
     assert proof.violations == (f"captured_above_amount of {order_id}",)

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from gateway.verbs.running_sandbox import RunningSandbox
 from gateway.verbs.sandbox_control import Control
 from tests.gateway.loops import Up, folder, loop, up
 from tests.waiting import until
@@ -88,22 +89,19 @@ def test_the_books_show_an_order_and_that_nothing_is_wrong(
 
 
 def test_a_violation_is_shown_and_is_an_exit_code(running: Up) -> None:
-    victim = paid(running, 700, "USD", CARD)
-    told(running, "trigger", "dashboard_refund", victim["id"])
     assert told(running, "books")["violations"] == []
-    payment = told(running, "books", victim["id"])["orders"][victim["id"]]["payments"][0]
-    again = loop("sandbox", "trigger", "fence", payment["payment"], "--data", home(running))
-    assert again.returncode == 0, again.stderr
-
-    held = httpx.post(
+    nobodys = {"amount": "500", "currency": "usd", "payment_method_types[]": "card"}
+    made = httpx.post(
         f"{running.ready['sandboxUrl']}/stripe/v1/payment_intents",
-        data={"amount": "500", "currency": "usd", "confirm": "true", "payment_method": CARD},
+        data=nobodys | {"confirm": "true", "payment_method": CARD},
         auth=("sk_test_other", ""),
         timeout=60,
     )
-    assert held.status_code == 200, held.text
-    found = told(running, "books", code=1)["violations"]
-    assert [one["kind"] for one in found] == ["no_order_reference"]
+    assert made.status_code == 200, made.text
+
+    (found,) = told(running, "books", code=1)["violations"]
+
+    assert (found["kind"], found["payments"]) == ("no_order_reference", [made.json()["id"]])
 
 
 def test_the_clock_goes_ahead_and_a_dispute_is_triggered(
@@ -184,10 +182,10 @@ def test_no_sandbox_runs_beside_a_live_key() -> None:
         assert "has a live account" in refused.stderr
 
 
-def test_base_urls_of_ones_own_stay() -> None:
-    with folder() as data, up(data, LOOP_STRIPE_BASE_URL="http://127.0.0.1:9") as running:
-        assert [url.split("/")[-2] for url in endpoints(running)] == ["razorpay"]
-        assert running.ready["sandboxUrl"]
+def test_base_urls_of_ones_own_stay(tmp_path: Path) -> None:
+    beside = RunningSandbox.beside(tmp_path, {"LOOP_STRIPE_BASE_URL": "http://127.0.0.1:9"})
+
+    assert beside.base_urls == {"razorpay": f"{beside.url}/razorpay"}
 
 
 def test_without_a_sandbox_the_verbs_say_so(tmp_path: Path) -> None:
