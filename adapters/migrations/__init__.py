@@ -66,6 +66,23 @@ def migrate(url: str) -> list[str]:
         return [m.name for m in pending]
 
 
+def name_anew(url: str) -> str:
+    """Give a restored log a name of its own and return it; what it lost is then found out.
+
+    Messages of the other log are dropped from then on, and no attempt starts before its merchant's
+    accounts were listed at the processors.
+
+    Raises:
+        psycopg.OperationalError: the database cannot be reached.
+    """
+    with psycopg.connect(url, autocommit=True, options=OPTIONS) as db:
+        row = db.execute(
+            "UPDATE log_identity SET log_id = gen_random_uuid()::text RETURNING log_id"
+        ).fetchone()
+    assert row is not None, "the migrations name the log"
+    return str(row[0])
+
+
 def _check(done: dict[int, tuple[str, str]], known: list[Migration]) -> None:
     by_number = {m.number: m for m in known}
     for number, (name, checksum) in sorted(done.items()):

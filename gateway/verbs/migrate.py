@@ -17,32 +17,43 @@ EXAMPLE = "Example: loop migrate --check --json"
 @common.data_option
 @click.option("--check", is_flag=True, help="Change nothing: compare due rows and claims.")
 @click.option("--repair", is_flag=True, help="With --check: add the rows that are missing.")
+@click.option("--restored", is_flag=True, help="The database comes out of a backup: see below.")
 @common.json_option
-def migrate(data: Path | None, *, check: bool, repair: bool, as_json: bool) -> None:
+def migrate(data: Path | None, *, check: bool, repair: bool, restored: bool, as_json: bool) -> None:
     """Run the migrations that the database does not have yet, each in its own transaction.
 
     Then the tables of read models that have none yet are made. `loop up` does this by itself.
     It may run while others do. With --json: {"ran": [names]}.
+
+    --restored, once after every restore and before anything else runs on it, gives the log a new
+    name: messages of the lost part are dropped, and no merchant starts a payment before the
+    reconciler has listed what the processors did since. With --json: {"ran", "logId"}.
     """
     if repair and not check:
         raise click.UsageError("--repair goes with --check")
+    if restored and check:
+        raise click.UsageError("--restored does not go with --check")
     url = common.load(data).database_url
     if check:
         _check(url, repair=repair, as_json=as_json)
     else:
-        _migrate(url, as_json=as_json)
+        _migrate(url, restored=restored, as_json=as_json)
 
 
-def _migrate(url: str, *, as_json: bool) -> None:
+def _migrate(url: str, *, restored: bool, as_json: bool) -> None:
     from adapters import migrations  # noqa: PLC0415 - heavy
     from adapters.read_models import install  # noqa: PLC0415 - heavy
 
     with common.readable():
         ran = migrations.migrate(url)
+        log_id = migrations.name_anew(url) if restored else None
     common.run(install(url))
     if as_json:
-        common.print_json({"ran": ran}, indent=0)
+        named = {"logId": log_id} if log_id else {}
+        common.print_json({"ran": ran} | named, indent=0)
         return
+    if log_id:
+        click.echo(f"the restored log is named {log_id}")
     for name in ran:
         click.echo(f"ran {name}")
     click.echo(f"{len(ran)} run, the schema is up to date" if ran else "the schema is up to date")

@@ -1,6 +1,7 @@
 """S20: the database is ten minutes old again, and nothing else is: nobody pays a second time."""
 
 import asyncio
+import json
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 from psycopg import sql
 
@@ -27,6 +29,7 @@ from domain.ids import new_id
 from domain.metadata import Actor
 from domain.order.state import Order
 from gateway.parts import PostgresReadModels
+from gateway.verbs.migrate import migrate
 from projections.orders import Filters
 from tests.commands.market import CALL_LIMIT_S, Market
 from tests.conftest import at_database
@@ -82,10 +85,15 @@ class Site:
         url = at_database(admin, name)
         return replace_site(self, url)
 
-    def restored(self) -> None:
-        """Give the log its new name, as whoever restores it has to."""
-        with psycopg.connect(self.settings.database_url, autocommit=True) as db:
-            db.execute("UPDATE loop.log_identity SET log_id = %s", [str(uuid.uuid4())])
+    async def restored(self) -> None:
+        """Say that it was restored, as the operator has to."""
+        url = self.settings.database_url
+        urls = {"LOOP_DATABASE_URL": url, "LOOP_NATS_URL": self.settings.nats_url}
+        env = urls | {"LOOP_MASTER_KEYS": self.settings.master_keys}
+        run = CliRunner().invoke
+        done = await asyncio.to_thread(run, migrate, ["--restored", "--json"], env=env)
+        assert done.exit_code == 0, done.output
+        assert set(json.loads(done.output)) == {"ran", "logId"}
 
     def drop(self) -> None:
         name = self.settings.database_url.rpartition("/")[2].partition("?")[0]
@@ -159,7 +167,7 @@ async def test_s20_after_a_restore_nobody_pays_before_the_processors_were_listed
             assert (await paid(market, waiting)).status == "captured"
             lost = await paid(market, await market.shop.created(amount_minor=BASE))
             await until(lambda: _is(market, lost, "captured"))
-        backup.restored()
+        await backup.restored()
         await _after_the_restore(backup, waiting, other, lost)
     finally:
         backup.drop()
@@ -211,7 +219,7 @@ async def test_s20_an_account_that_cannot_be_listed_keeps_holding_its_merchant_b
 ) -> None:
     async with site.open() as market:
         order = await market.shop.created(amount_minor=BASE)
-    site.restored()
+    await site.restored()
     async with site.open() as market:
         rule = site.server.fault("status:500", match={"method": "GET"})
         await reconcile(market, only_restored=True)
