@@ -228,6 +228,7 @@ class ObservedDispute(Value, frozen=True, kw_only=True):
     """A dispute as the processor has it. `withdrawn_minor`: taken and not given back.
 
     Attributes:
+        reinstated_minor: taken and given back.
         fee: for having been opened, in the currency that the processor settles in.
         fee_reversed: what was given back of it, below zero.
     """
@@ -237,6 +238,7 @@ class ObservedDispute(Value, frozen=True, kw_only=True):
     withdrawn_minor: int
     reason: str
     outcome: Literal["open", "won", "lost", "withdrawn"] = "open"
+    reinstated_minor: int = 0
     fee: Money | None = None
     fee_reversed: Money | None = None
 

@@ -373,6 +373,7 @@ def _dispute(dispute: Json) -> ObservedDispute:
         processor_id=dispute["id"],
         amount_minor=amount,
         withdrawn_minor=amount if taken > 0 else 0,
+        reinstated_minor=amount * len(given_back),
         reason=dispute.get("reason") or "general",
         outcome=outcomes.get(dispute["status"], "open"),
         fee=_fee(charged[0]) if charged else None,

@@ -125,6 +125,7 @@ def _of_disputes(attempt: Attempt, seen: Observed) -> Iterator[c.OrderCommand]:
             processor_id=dispute.processor_id,
             amount_minor=dispute.amount_minor,
             withdrawn_minor=dispute.withdrawn_minor,
+            reinstated_minor=dispute.reinstated_minor,
             reason=dispute.reason,
             outcome=dispute.outcome,
         )

@@ -248,7 +248,10 @@ class RecordRefundFailed(Command, frozen=True, kw_only=True):
 
 
 class RecordDispute(Command, frozen=True, kw_only=True):
-    """What a dispute looks like at the processor now; amounts are totals in minor units."""
+    """What a dispute looks like at the processor now; amounts are totals in minor units.
+
+    `withdrawn_minor` is what it holds, `reinstated_minor` what it held and gave back.
+    """
 
     dispute_id: str
     attempt_id: str
@@ -259,6 +262,7 @@ class RecordDispute(Command, frozen=True, kw_only=True):
     outcome: Literal["open", "won", "lost", "withdrawn"] = "open"
 
 
+    reinstated_minor: int = 0
 class RecordFee(Command, frozen=True, kw_only=True):
     """The processor's fee became known, in the currency that it settles in.
 

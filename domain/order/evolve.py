@@ -121,8 +121,7 @@ def _apply(order: Order, event: e.OrderEvent, meta: Metadata) -> Order:  # noqa:
         case e.DisputeFundsWithdrawn():
             return _dispute_moved(order, event.dispute_id, event.amount, meta)
         case e.DisputeFundsReinstated():
-            back = Money(-event.amount.minor, event.amount.currency)
-            return _dispute_moved(order, event.dispute_id, back, meta)
+            return _reinstated(order, event, meta)
         case e.DisputeClosed():
             # Money lost stays withdrawn: it must never be refunded on top.
             return _dispute(order, event.dispute_id, meta, status=event.outcome)
@@ -171,6 +170,15 @@ def _dispute_moved(order: Order, dispute_id: str, amount: Money, meta: Metadata)
     dispute = order.dispute(dispute_id)
     assert dispute is not None, "a dispute is opened before money moves"
     return _dispute(order, dispute_id, meta, withdrawn=dispute.withdrawn + amount)
+
+
+def _reinstated(order: Order, event: e.DisputeFundsReinstated, meta: Metadata) -> Order:
+    back = Money(-event.amount.minor, event.amount.currency)
+    order = _dispute_moved(order, event.dispute_id, back, meta)
+    dispute = order.dispute(event.dispute_id)
+    assert dispute is not None
+    given = dispute.reinstated_minor + event.amount.minor
+    return _dispute(order, event.dispute_id, meta, reinstated_minor=given)
 
 
 def _routed(event: e.OrderRouted, meta: Metadata) -> Attempt:

@@ -11,7 +11,7 @@ from domain.order.rules import (
     is_settled,
     stray_refund,
 )
-from domain.order.state import Attempt, Capture, Order, Stray
+from domain.order.state import Attempt, Capture, Dispute, Order, Stray
 
 
 def record_captured(order: Order, command: c.RecordCaptured) -> Events:
@@ -236,8 +236,7 @@ def record_dispute(order: Order, command: c.RecordDispute) -> Events:
         events.append(opened)
     elif known.status == "lost":
         return ()
-    moved = command.withdrawn_minor - (known.withdrawn.minor if known else 0)
-    if moved:
+    for moved in _dispute_moves(known, command):
         kind = e.DisputeFundsWithdrawn if moved > 0 else e.DisputeFundsReinstated
         amount = Money(abs(moved), currency)
         events.append(kind(dispute_id=dispute_id, processor=processor, amount=amount))
@@ -251,6 +250,18 @@ def record_dispute(order: Order, command: c.RecordDispute) -> Events:
         )
         events.append(closed)
     return tuple(events)
+
+
+def _dispute_moves(known: Dispute | None, command: c.RecordDispute) -> tuple[int, ...]:
+    """Return what moved since we looked, out above zero: both ways, if it did both meanwhile."""
+    held = known.withdrawn.minor if known else 0
+    given_back = known.reinstated_minor if known else 0
+    back = command.reinstated_minor - given_back
+    out = command.withdrawn_minor - held + back
+    if back < 0 or out < 0:
+        # What was given back is not told, or has become less: only what is held counts.
+        back, out = max(held - command.withdrawn_minor, 0), max(command.withdrawn_minor - held, 0)
+    return tuple(moved for moved in (out, -back) if moved)
 
 
 def record_fee(order: Order, command: c.RecordFee) -> Events:

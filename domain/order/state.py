@@ -143,7 +143,10 @@ class Refund(State, frozen=True, kw_only=True):
 
 
 class Dispute(State, frozen=True, kw_only=True):
-    """One dispute; `withdrawn` is what the processor holds of it now."""
+    """One dispute; `withdrawn` is what the processor holds of it now.
+
+    `reinstated_minor` is what it held and gave back.
+    """
 
     id: str
     attempt_id: str
@@ -154,6 +157,7 @@ class Dispute(State, frozen=True, kw_only=True):
     status: Literal["open", "won", "lost", "withdrawn"]
     created_at: datetime
     updated_at: datetime
+    reinstated_minor: int = 0
 
 
 class Stray(State, frozen=True, kw_only=True):

@@ -175,6 +175,7 @@ class Life:
                 processor_id=choose(["dp_1", "dp_2"]),
                 amount_minor=minor,
                 withdrawn_minor=choose([0, 300, minor]),
+                reinstated_minor=choose([0, 0, 300]),
                 reason="fraudulent",
                 outcome=choose(["open", "open", "won", "lost", "withdrawn"]),
             ),

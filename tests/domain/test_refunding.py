@@ -132,6 +132,28 @@ def test_the_money_of_a_dispute_may_come_back_after_it_was_won() -> None:
     assert life.now.refundable == 1000
 
 
+def test_money_that_a_dispute_took_and_gave_back_between_two_looks_moved_twice() -> None:
+    both = replace(s.dispute(0, "won"), reinstated_minor=1000)
+    life = (
+        s.taken()
+        .when(both)
+        .then(e.DisputeOpened, e.DisputeFundsWithdrawn, e.DisputeFundsReinstated, e.DisputeClosed)
+    )
+    assert life.now.refundable == 1000
+    life.when(both).then_nothing()
+    life.when(s.dispute(0, "won")).then_nothing()
+
+
+def test_money_that_a_dispute_took_again_is_withdrawn_again() -> None:
+    life = s.taken().must(s.dispute(1000), replace(s.dispute(0), reinstated_minor=1000))
+    life.when(replace(s.dispute(400), reinstated_minor=1000)).then(
+        e.DisputeFundsWithdrawn, amount=s.usd(400)
+    )
+    life.when(replace(s.dispute(0), reinstated_minor=1400)).then(
+        e.DisputeFundsReinstated, amount=s.usd(400)
+    )
+
+
 def test_a_dispute_that_was_lost_stays_withdrawn() -> None:
     life = (
         s.taken()
@@ -161,6 +183,30 @@ def test_s18_a_fee_is_recorded_once_however_late() -> None:
     life = s.taken().when(fee).then(e.FeeRecorded, processor="stripe", amount=s.usd(59))
     life.when(fee).then_nothing()
     life.when(replace(fee, of="dispute", subject="dsp_1")).then(e.FeeRecorded)
+
+
+def test_a_fee_is_known_by_the_processors_id_of_what_it_is_for() -> None:
+    life = s.taken().must(s.refund(300), s.refunded("ref_1", 300), s.dispute(700))
+    for of, reference, subject in (
+        ("capture", "ch_cap_of_att_1_att_1", "cap_of_att_1"),
+        ("refund", "re_ref_1_300", "ref_1"),
+        ("dispute", "dp_1", "dsp_1"),
+    ):
+        fee = c.RecordFee(attempt_id="att_1", of=of, reference=reference, amount=s.usd(9))  # type: ignore[arg-type]
+        life.when(fee).then(e.FeeRecorded, of=of, subject=subject)
+        life.when(replace(fee, reference=None, subject=subject)).then_nothing()
+        back = replace(fee, reversal=True, amount=s.usd(-9))
+        life.when(back).then(e.FeeRecorded, subject=f"{subject}:reversed", amount=s.usd(-9))
+        life.when(replace(fee, reference="of nobody")).then_nothing()
+        life.when(replace(fee, subject="other", amount=s.usd(0))).then_nothing()
+
+
+def test_a_fee_that_is_expected_is_looked_up_until_it_is_known() -> None:
+    life = s.in_flight().must(s.authorized(), replace(s.captured(), fee_expected=True))
+    assert life.steps() == [("lookup_fee", "cap_of_att_1")]
+    fee = c.RecordFee(attempt_id="att_1", of="capture", subject="cap_of_att_1", amount=s.usd(59))
+    assert life.must(fee).steps() == []
+    assert s.taken().steps() == []
 
 
 def test_r13_the_account_of_the_attempt_is_pinned() -> None:
