@@ -21,6 +21,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parent.parent / "compose.yaml").read_text()
 )
 SERVICES: dict[str, Any] = COMPOSE["services"]
+CARD = {"paymentMethod": {"type": "card", "token": "pm_card_visa"}}
 OURS = {name: s for name, s in SERVICES.items() if s["image"] == "loop-ledger"}
 
 
@@ -35,7 +36,9 @@ def test_only_settings_that_exist_are_set_and_secrets_come_from_outside() -> Non
     known = {setting.name for setting in SETTINGS}
     for service in OURS.values():
         assert set(service["environment"]) <= known
-        assert "${LOOP_MASTER_KEYS:?" in service["environment"]["LOOP_MASTER_KEYS"]
+        if service is not SERVICES["sandbox"]:
+            assert "${LOOP_MASTER_KEYS:?" in service["environment"]["LOOP_MASTER_KEYS"]
+    assert set(SERVICES["sandbox"]["environment"]) == {"LOOP_HOME"}
     text = json.dumps(COMPOSE)
     assert not re.search(r"(?i)pass(word)?[=:] ?[\"']?[a-z0-9]{6,}", text)
 
@@ -49,7 +52,8 @@ def test_the_image_holds_every_package_of_the_wheel() -> None:
 def test_the_same_processes_take_a_payment_on_servers_of_ones_own(
     database_url: str, nats_url: str, tmp_path: Path
 ) -> None:
-    port = free_port()
+    port, sandbox_port = free_port(), free_port()
+    sandbox_url = f"http://127.0.0.1:{sandbox_port}"
     environment = {
         "PATH": os.environ["PATH"],
         "LOOP_HOME": str(tmp_path),
@@ -57,32 +61,44 @@ def test_the_same_processes_take_a_payment_on_servers_of_ones_own(
         "LOOP_NATS_URL": nats_url,
         "LOOP_MASTER_KEYS": f"k1:{secrets.token_hex(32)}",
         "LOOP_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "LOOP_STRIPE_BASE_URL": f"{sandbox_url}/stripe",
+        "LOOP_RAZORPAY_BASE_URL": f"{sandbox_url}/razorpay",
     }
     serve = [str(port) if part == "3000" else part for part in OURS["gateway"]["command"]]
     serve = ["127.0.0.1" if part == "0.0.0.0" else part for part in serve]  # noqa: S104 - replaced
+    sandbox = [part.replace("18440", str(sandbox_port)) for part in OURS["sandbox"]["command"]]
+    sandbox = [part.replace("0.0.0.0", "127.0.0.1") for part in sandbox]  # noqa: S104 - replaced
     subprocess.run([LOOP, *OURS["migrate"]["command"][1:]], env=environment, check=True)
     with (tmp_path / "log").open("wb") as log:
         running = [
             subprocess.Popen([LOOP, *command[1:]], env=environment, stderr=log)
-            for command in (serve, OURS["worker"]["command"], OURS["worker"]["command"])
+            for command in (serve, sandbox, OURS["worker"]["command"], OURS["worker"]["command"])
         ]
     try:
         _await_ready(f"http://127.0.0.1:{port}/ready")
-        made = subprocess.run(
-            [LOOP, "keys", "create", "--new-merchant", "Shop", "--json"],
-            env=environment,
-            check=True,
-            capture_output=True,
+        _await_ready(f"{sandbox_url}/_sandbox/health")
+        made = _told(environment, "keys", "create", "--new-merchant", "Shop", "--json")
+        key = made["apiKey"]
+        here = ("--loop-url", f"http://127.0.0.1:{port}", "--json")
+        connected = _told(
+            environment, "sandbox", "connect", "--merchant", made["merchantId"], *here
         )
-        key = json.loads(made.stdout)["apiKey"]
+        assert connected["processors"] == ["stripe", "razorpay"]
         order = _post(f"http://127.0.0.1:{port}/v1/orders", key, {"amount": 100})
-        paid = _post(f"http://127.0.0.1:{port}/v1/orders/{order['id']}/pay", key, {})
-        assert paid["status"] == "captured"
+        paid = _post(f"http://127.0.0.1:{port}/v1/orders/{order['id']}/pay", key, CARD)
+        assert (paid["status"], paid["processor"]) == ("captured", "stripe")
     finally:
         for process in running:
             process.terminate()
         ended = [process.wait(30) for process in running]
-    assert ended == [0, 0, 0]
+    assert ended == [0, 0, 0, 0]
+
+
+def _told(environment: dict[str, str], *words: str) -> dict[str, Any]:
+    """Run a verb as `docker compose run` would; return its JSON."""
+    done = subprocess.run([LOOP, *words], env=environment, check=True, capture_output=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _await_ready(url: str) -> None:

@@ -47,7 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         port: 0 takes a free one.
         profile: replaces the fault rules; None keeps those of the data folder.
         webhooks: `[stripe:|razorpay:]URL=SECRET`; without a dialect both deliver there.
-        public_url: how others reach it, in the links that it gives; None is host and port.
+        public_url: how a customer's browser reaches its pages; None is host and port.
         exposed: another address than loopback is allowed, for a network of containers.
     """
 
@@ -135,6 +135,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _name_of(host: str) -> str:
+    """Give the name under which others reach an address: of any address, the machine's own."""
+    try:
+        if ipaddress.ip_address(host).is_unspecified:
+            return socket.gethostname()
+    except ValueError:
+        return host
+    return f"[{host}]" if ":" in host else host
+
+
 async def serve(options: Options, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
     """Serve until `stop` is set; `ready` is told once connections are accepted.
 
@@ -152,9 +162,8 @@ async def serve(options: Options, stop: asyncio.Event, ready: Callable[[Ready], 
         ) as listener,
     ):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        url = options.public_url or f"http://{host}:{listener.getsockname()[1]}"
-        app, courier, told = _parts(options, store, url.rstrip("/"))
+        url = f"http://{_name_of(options.host)}:{listener.getsockname()[1]}"
+        app, courier, told = _parts(options, store, url)
 
         def accepting() -> None:
             if options.data:
@@ -185,7 +194,7 @@ def _parts(options: Options, store: Store, url: str) -> tuple[App, Courier, Read
     token: str = options.token or store.meta("token") or secrets.token_hex(16)
     store.set_meta("seed", seed)
     store.set_meta("token", token)
-    box = Box(store, seed=seed, base_url=url)
+    box = Box(store, seed=seed, base_url=(options.public_url or url).rstrip("/"))
     faults = Faults(box)
     if options.profile is not None:
         faults.profile(options.profile)

@@ -53,7 +53,7 @@ class Verbs(click.Group):
 @click.option(
     "--webhook", "webhooks", multiple=True, metavar="[DIALECT:]URL=SECRET", help="Repeatable."
 )
-@click.option("--public-url", metavar="URL", help="How others reach it.  [host and port]")
+@click.option("--public-url", metavar="URL", help="How browsers reach its pages.  [host and port]")
 @click.option("--exposed", is_flag=True, help="Let --host be any address: for containers.")
 @common.json_option
 @click.pass_context

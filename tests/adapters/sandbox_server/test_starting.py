@@ -33,6 +33,25 @@ def test_only_on_loopback(host: str) -> None:
         check(Options(host=host), {})
 
 
+def test_exposed_it_serves_a_network_of_containers_and_still_no_live_key() -> None:
+    check(Options(host="0.0.0.0", exposed=True), {})  # noqa: S104 - that is the question
+    with pytest.raises(CannotStartError, match="live key"):
+        check(Options(host="0.0.0.0", exposed=True), {"A": LIVE[0]})  # noqa: S104 - as above
+
+
+def test_customers_are_sent_to_the_public_address(tmp_path: Path) -> None:
+    with sandbox_server(tmp_path, public_url="http://shop.test:1/") as sandbox:
+        asked = {
+            "amount": "500", "currency": "usd", "confirm": "true",
+            "payment_method_types[]": "card", "payment_method": "pm_card_threeDSecure2Required",
+            "return_url": "http://x.test",
+        }  # fmt: skip
+        url = f"{sandbox.ready.stripe_url}/v1/payment_intents"
+        made = httpx.post(url, data=asked, auth=("sk_test_x", ""), trust_env=False).json()
+
+    assert made["next_action"]["redirect_to_url"]["url"].startswith("http://shop.test:1/3ds/")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_loopback_is_good(host: str) -> None:
     check(Options(host=host), {"KEY": "sk_test_abc"})
