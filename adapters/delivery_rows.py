@@ -127,10 +127,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failing(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint of which nothing but failures came for that long."""
+    """An endpoint of which nothing but failures came for that long; None: it works again."""
 
     endpoint_id: str
-    failing_s: float
+    failing_s: float | None
     attempts: int
 
 
@@ -176,7 +176,7 @@ async def claim(
 async def finish(
     db: AsyncConnection[Any], worker: int, outcomes: Sequence[Outcome]
 ) -> list[Failing]:
-    """Write what deliveries came to; return the endpoints among them that fail."""
+    """Write what deliveries came to; return which endpoints fail, and which did."""
     # In one order everywhere, so that two dispatchers never wait for each other.
     ordered = sorted(outcomes, key=lambda o: (o.endpoint_id, o.position))
     columns = (

@@ -9,6 +9,7 @@ import base64
 import random
 import secrets
 import time
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +54,7 @@ POSTPONED_S: Final = 10.0
 BACKOFF_MAX_S: Final = 5.0
 CHECKPOINT_S: Final = 1.0
 
+GONE: Final = 410
 FAILING_S: Final = 3600.0
 FAILING_MIN: Final = 3
 DISABLE_S: Final = 5 * 24 * 3600.0
@@ -93,6 +95,7 @@ class Dispatcher:
         self._busy: dict[str, _Busy] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._noting: set[asyncio.Task[None]] = set()
+        self._noted: set[str] = set()
         self._done: list[Outcome] = []
         self._wake = asyncio.Event()
         self._after = ""
@@ -192,23 +195,32 @@ class Dispatcher:
             self._done = done + self._done
             raise
         for one in failing:
-            await self._judge(one)
+            self._judge(one)
 
-    async def _judge(self, failing: Failing) -> None:
-        """Say that an endpoint fails, or disable it, after nothing but failures for long."""
+    def _judge(self, failing: Failing) -> None:
+        """Say that an endpoint fails or works again; disable it after failures for too long."""
         busy = self._busy.get(failing.endpoint_id)
-        if busy is None or failing.failing_s < FAILING_S or failing.attempts < FAILING_MIN:
+        if busy is None or failing.attempts < FAILING_MIN:
             return
-        if failing.failing_s >= DISABLE_S:
-            reason = "nothing but failures for 5 days"
-            self._note(busy.merchant_id, failing.endpoint_id, "disabled", reason)
-            return
-        target = await self._targets.get(busy.merchant_id, failing.endpoint_id)
-        if target is not None and target.endpoint.status == "enabled":
-            self._note(busy.merchant_id, failing.endpoint_id, "failing", None)
+        note = partial(self._note, busy.merchant_id, failing.endpoint_id)
+        if failing.failing_s is None:
+            note("enabled", only_from="failing")
+        elif failing.failing_s >= DISABLE_S:
+            note("disabled", reason="nothing but failures for 5 days")
+        elif failing.failing_s >= FAILING_S and failing.endpoint_id not in self._noted:
+            self._noted.add(failing.endpoint_id)
+            note("failing", only_from="enabled")
+        if failing.failing_s is None:
+            self._noted.discard(failing.endpoint_id)
 
     def _note(
-        self, merchant_id: str, endpoint_id: str, status: EndpointStatus, reason: str | None
+        self,
+        merchant_id: str,
+        endpoint_id: str,
+        status: EndpointStatus,
+        *,
+        only_from: EndpointStatus | None = None,
+        reason: str | None = None,
     ) -> None:
         """Append what was found out of an endpoint, beside the deliveries."""
         caller = Caller(
@@ -220,9 +232,12 @@ class Dispatcher:
 
         async def append() -> None:
             try:
-                await note_status(self._ports, caller, endpoint_id, status, reason=reason)
+                await note_status(
+                    self._ports, caller, endpoint_id, status, only_from=only_from, reason=reason
+                )
             except LoopError as error:
-                # It is found out again at the next attempt.
+                # It is found out again at a later attempt.
+                self._noted.discard(endpoint_id)
                 log.warning("endpoint_not_noted", status=status, cause=error.code)
 
         task = asyncio.create_task(append())
@@ -284,7 +299,8 @@ class Dispatcher:
         deliveries_total.labels(event_type=row.event_type, status=status).inc()
         latency = row.age_s + answer.duration_ms / 1000
         latency_seconds.labels(event_type=row.event_type).observe(latency)
-        self._take_note(row, target, answer)
+        if answer.status == GONE:
+            self._note(row.merchant_id, row.endpoint_id, "disabled", reason="it answered 410 Gone")
         attempt = Attempt(
             at=iso(at),
             status=answer.status,
@@ -303,13 +319,6 @@ class Dispatcher:
             headers.append((b"X-Loop-Checkpoint", self._checkpoint))
         return headers
 
-    def _take_note(self, row: Claimed, target: Target, answer: Answer) -> None:
-        """Write down what an answer says of the endpoint itself."""
-        if answer.status == 410:  # noqa: PLR2004 - Gone
-            self._note(row.merchant_id, row.endpoint_id, "disabled", "it answered 410 Gone")
-        elif answer.delivered and target.endpoint.status == "failing":
-            self._note(row.merchant_id, row.endpoint_id, "enabled", None)
-
 
 def _over(
     row: Claimed, status: str, *, wait_s: float | None = None, attempt: Attempt | None = None
@@ -327,7 +336,7 @@ def _judged(answer: Answer, attempts: int) -> tuple[str, float | None]:
     """Return what a delivery is after an attempt, and in how many seconds the next one is made."""
     if answer.delivered:
         return "delivered", None
-    if answer.status == 410:  # noqa: PLR2004 - Gone
+    if answer.status == GONE:
         return "dead", None
     jitter = random.random()  # noqa: S311 - spreads load, protects nothing
     wait_s = next_attempt_s(attempts, jitter=jitter, retry_after_s=answer.retry_after_s)

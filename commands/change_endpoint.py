@@ -64,13 +64,18 @@ async def note_status(
     endpoint_id: str,
     status: EndpointStatus,
     *,
+    only_from: EndpointStatus | None = None,
     reason: str | None = None,
 ) -> None:
     """Say what the dispatcher found out about an endpoint; nothing where it is known.
+
+    `only_from` is the status that it has to have for that.
 
     Raises:
         NotFound: the endpoint was removed.
         Conflict: `concurrent_change`.
     """
-    command = ChangeEndpoint(endpoint_id=endpoint_id, status=status, disabled_reason=reason)
+    command = ChangeEndpoint(
+        endpoint_id=endpoint_id, only_from=only_from, status=status, disabled_reason=reason
+    )
     await change_merchant(ports, caller, command)

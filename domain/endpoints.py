@@ -75,9 +75,10 @@ class AddEndpoint(Command, frozen=True, kw_only=True):
 
 
 class ChangeEndpoint(Command, frozen=True, kw_only=True):
-    """Change what is not None."""
+    """Change what is not None; nothing where the status is another than `only_from`."""
 
     endpoint_id: str
+    only_from: EndpointStatus | None = None
     url: Sealed | None = None
     events: tuple[str, ...] | None = None
     description: Sealed | None = None
@@ -161,6 +162,8 @@ def _added(endpoints: tuple[Endpoint, ...], command: AddEndpoint) -> tuple[Endpo
 
 def _changed(endpoint: Endpoint, command: ChangeEndpoint) -> tuple[EndpointEvent, ...]:
     """Say what is new; a status that it has already is not."""
+    if command.only_from not in {None, endpoint.status}:
+        return ()
     status = None if command.status == endpoint.status else command.status
     changed = e.EndpointChanged(
         endpoint_id=endpoint.id,

@@ -45,7 +45,8 @@ CREATE TABLE webhook_failing (
 );
 
 -- What a dispatcher writes at once: outcomes of attempts, in arrays of one length.
--- Returns the endpoints of these that fail, with the seconds since when.
+-- Returns the endpoints of these that fail, with the seconds since when; without seconds those
+-- that failed before and do not any more.
 CREATE FUNCTION webhook_outcomes(
     worker_ int, endpoints text[], positions bigint[], statuses text[], waits_s float8[],
     attempts_ jsonb[]
@@ -88,10 +89,11 @@ BEGIN
     ) AS next
     WHERE d.endpoint_id = next.endpoint_id AND d.position = next.position AND d.due_at IS NULL;
 
-    DELETE FROM webhook_failing f WHERE f.endpoint_id IN (
-        SELECT o.endpoint_id FROM unnest(endpoints, statuses, attempts_)
-            AS o (endpoint_id, status, attempt)
-        WHERE o.status = 'delivered');
+    RETURN QUERY
+        DELETE FROM webhook_failing f WHERE f.endpoint_id IN (
+            SELECT o.endpoint_id FROM unnest(endpoints, statuses) AS o (endpoint_id, status)
+            WHERE o.status = 'delivered')
+        RETURNING f.endpoint_id, NULL::float8, f.attempts;
     RETURN QUERY
         INSERT INTO webhook_failing AS f (endpoint_id, since, attempts)
         SELECT o.endpoint_id, clock, count(*)

@@ -89,6 +89,37 @@ class Told:
     def statuses(self) -> list[str]:
         return self.column("SELECT status FROM webhook_deliveries ORDER BY position, endpoint_id")
 
+    def tries(self) -> list[int]:
+        """How often each delivery was tried that was tried at all and is not over."""
+        return self.column(
+            "SELECT tries FROM webhook_deliveries WHERE tries > 0 AND status = 'failed'"
+            " AND worker IS NULL AND due_at > clock_timestamp() ORDER BY position"
+        )
+
+    def failing_for(self, hours: int) -> None:
+        """Have everything failed for that long."""
+        self.history.db.execute(
+            "UPDATE webhook_failing SET since = clock_timestamp() - make_interval(hours => %s)",
+            [hours],
+        )
+
+    def endpoint_statuses(self, endpoint_id: str) -> list[str]:
+        """What the log says of an endpoint, after it was made."""
+        return self.column(
+            "SELECT convert_from(state, 'UTF8')::json -> 'data' ->> 'status' FROM events"
+            " WHERE topic = 'merchant.endpoint_changed.v1'"
+            " AND convert_from(state, 'UTF8')::json -> 'data' ->> 'endpoint_id' = %s"
+            " ORDER BY notification_id",
+            endpoint_id,
+        )
+
+    def again(self) -> None:
+        """Send everything again."""
+        self.history.db.execute(
+            "UPDATE webhook_deliveries SET status = 'pending', due_at = clock_timestamp()"
+        )
+        self.history.db.execute("NOTIFY loop_webhooks")
+
     def due_now(self) -> None:
         """Let the time come that everything is waiting for."""
         self.history.db.execute(
@@ -111,6 +142,10 @@ class Told:
         settings = self.app.settings
         sender = Sender(guard or AddressGuard(settings.webhook_allow_cidrs), connections=ROOM)
         return Dispatcher(self.app.ports, settings.database_url, sender)
+
+    async def level(self) -> None:
+        """Wait until the read model shows the whole log."""
+        await until(lambda: self.column("SELECT position FROM webhook_mark") == [self.history.head])
 
     async def made(self, deliveries: int) -> None:
         """Wait until the projector has made that many deliveries."""
