@@ -119,7 +119,8 @@ def test_events_are_pulled_in_the_bytes_that_were_pushed(
     assert [one.body["sequence"] for one in receiver.received] == [1, 2, 3, 4]
     assert receiver.received[0].body["payload"]["customerEmail"] == "ada@example.com"
 
-    pages, after, more = [], "", True
+    pages: list[bytes] = []
+    after, more = "", True
     while more:
         answer = hooks.get("/v1/events", params={"limit": 3} | ({"after": after} if after else {}))
         page = answer.json()
