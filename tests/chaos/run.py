@@ -117,6 +117,7 @@ def _of_hostile(report: HostileReport) -> "Iterator[Table | str]":
     yield f"sold {report.kinds}"
     yield f"came to {report.statuses}, {report.events} events, at rest after {report.rest_s} s"
     yield f"merchants heard {report.odd or 'nothing odd'}"
+    yield f"webhooks {report.webhooks}"
     yield f"refused without a fault: {report.answers or 'nothing'}"
     yield f"ended by themselves: {report.ended or 'none'}"
 
