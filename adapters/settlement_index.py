@@ -29,6 +29,14 @@ class PostgresSettlementIndex:
         Raises:
             Unavailable: `read_model_behind`, no worker keeps it up.
         """
+        await self.level_of("settlements")
+
+    async def level_of(self, name: str) -> None:
+        """Wait until a read model has everything that is in the log now.
+
+        Raises:
+            Unavailable: `read_model_behind`, no worker keeps it up.
+        """
         head: int | None = None
         deadline = time.monotonic() + self._level_s
         while True:
@@ -36,7 +44,8 @@ class PostgresSettlementIndex:
                 found = await db.execute(
                     "SELECT (SELECT coalesce(max(notification_id), 0) FROM events),"
                     " (SELECT max(position) FROM projection_positions"
-                    "  WHERE name = 'settlements' AND live)"
+                    "  WHERE name = %s AND live)",
+                    (name,),
                 )
                 row = await found.fetchone()
             assert row is not None, "a select without from has one row"
@@ -44,7 +53,7 @@ class PostgresSettlementIndex:
             if row[1] is not None and row[1] >= head:
                 return
             if time.monotonic() > deadline:
-                message = "The read model of settlements is behind: is a worker running?"
+                message = f"The read model {name} is behind: is a worker running?"
                 raise Unavailable("read_model_behind", message)
             await asyncio.sleep(POLL_S)
 

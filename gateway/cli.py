@@ -16,8 +16,10 @@ VERBS: Final = {
     "keys": "gateway.verbs.keys:keys",
     "processors": "gateway.verbs.processors:processors",
     "vault": "gateway.verbs.vault:vault",
+    "webhooks": "gateway.verbs.webhooks:webhooks",
     "projections": "gateway.verbs.projections:projections",
     "settlements": "gateway.verbs.settlements:settlements",
+    "sagas": "gateway.verbs.sagas:sagas",
     "replay": "gateway.verbs.replay:replay",
     "audit": "gateway.verbs.audit:audit",
 }
