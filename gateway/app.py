@@ -60,7 +60,7 @@ def create_app(deps: Deps) -> Litestar:
     """Return the HTTP application; nothing is opened, nothing is global."""
     app = Litestar(
         route_handlers=[handler for group in GROUPS for handler in group.ROUTES],
-        guards=[anonymous],
+        before_request=anonymous,
         cors_config=_cors(deps.cors_origins),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,

@@ -8,8 +8,6 @@ from typing import Any, Final, Protocol
 import msgspec
 import psycopg
 from litestar import Request
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 
 from adapters.rate_limits import Limit, RateLimits, Taken
 from domain.errors import Unavailable
@@ -75,15 +73,18 @@ def refused(taken: Taken) -> Refused:
     return Refused("rate_limited", headers={"Retry-After": str(taken.retry_after_s)})
 
 
-def anonymous(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Count the requests of routes that ask for no credentials; a guard of all routes.
+async def anonymous(request: Request[Any, Any, Any]) -> None:
+    """Count the requests of routes that ask for no credentials, before each request.
+
+    The framework would run a plain function in a thread, at 150 us a request, and copies the
+    route's handler for a guard.
 
     Raises:
         Refused: `rate_limited`.
     """
-    operation = handler.opt.get("operation")
+    operation = request.route_handler.opt.get("operation")
     if operation is not None and operation.scope is None and operation.limited:
-        count_address(connection, connection.app.state.deps.limits)
+        count_address(request, request.app.state.deps.limits)
 
 
 def address_of(scope: Any, trusted: Networks) -> str:
