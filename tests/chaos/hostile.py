@@ -39,7 +39,7 @@ ROUND_S: Final = 1.0
 STEP_S: Final = 120
 """How far the sandbox's clock goes with each round of the rest."""
 WINDOWS_S: Final = 8 * 86_400
-QUIET_ROUNDS: Final = 6
+QUIET_ROUNDS: Final = 4
 FAULTS_MIN: Final = 50
 UNTOUCHED_MAX: Final = 0.02
 OVERTIME: Final = 40
@@ -49,7 +49,9 @@ OVERTIME: Final = 40
 _HINT: Final = (
     "UPDATE due SET due_at = clock_timestamp() WHERE worker IS NULL AND operation <> ALL(%s)"
 )
-_WAITING: Final = "SELECT count(*) FROM due WHERE operation <> ALL(%s)"
+_WAITING: Final = """
+    SELECT count(*) FILTER (WHERE operation <> ALL(%s)), count(worker) FROM due
+"""
 _UNTOUCHED: Final = (
     "SELECT count(*) FROM due WHERE operation IN ('authorize', 'capture') AND tries = 0"
 )
@@ -280,8 +282,8 @@ def _rounds(
         db.execute(_HINT, [patient])
         db.execute("NOTIFY loop_due")
         time.sleep(ROUND_S)
-        (waiting,) = db.execute(_WAITING, [patient]).fetchone() or (0,)
+        waiting, acting = db.execute(_WAITING, [patient]).fetchone() or (0, 0)
         (head,) = db.execute("SELECT max(notification_id) FROM events").fetchone() or (0,)
-        quiet = quiet + 1 if head == before else 0
+        quiet = quiet + 1 if head == before and not acting else 0
         before = head
         progress(0, f"rest, {waiting} wait")
