@@ -262,3 +262,19 @@ async def position_of(
     )
     row = await cursor.fetchone()
     return int(row[0]) if row else None
+
+
+async def by_id(db: AsyncConnection[Any], delivery_id: str) -> Delivery | None:
+    """Return a delivery, whosever it is."""
+    statement = sql.SQL("SELECT {} FROM webhook_deliveries d WHERE d.delivery_id = %s")
+    async with db.cursor(row_factory=class_row(Delivery)) as cursor:
+        return await (await cursor.execute(statement.format(_COLUMNS), (delivery_id,))).fetchone()
+
+
+async def merchant_of(db: AsyncConnection[Any], endpoint_id: str) -> str | None:
+    """Return whose endpoint it is, or was."""
+    cursor = await db.execute(
+        "SELECT merchant_id FROM webhook_endpoints WHERE endpoint_id = %s LIMIT 1", (endpoint_id,)
+    )
+    row = await cursor.fetchone()
+    return str(row[0]) if row else None
