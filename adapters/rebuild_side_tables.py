@@ -1,7 +1,8 @@
 """Due rows and claims as the log has them, compared with the tables; `repair` adds what is missing.
 
-Derived are the due rows of every order and its claims on its external id and its checkout session.
-Claims of other kinds and all else that stands beside the log (keys, data keys, secrets) cannot be derived.
+Derived are the due rows of every order and its claims: its external id, its checkout session.
+Claims of other kinds, and all else that stands beside the log (keys, data keys, secrets), cannot
+be derived.
 """
 
 from collections import Counter

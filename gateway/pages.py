@@ -21,6 +21,7 @@ margin:.5rem 0}form{display:inline-block;margin:.75rem .5rem 0 0}button{font:inh
 font-weight:600;padding:.65rem 1.2rem;border:0;border-radius:.45rem;color:#fff;cursor:pointer;
 background:#17663a}button.stop{background:#a02b2b}:focus-visible{outline:3px solid var(--link);
 outline-offset:2px}summary{cursor:pointer}code,pre{font:.87rem/1.5 ui-monospace,monospace}
+code{overflow-wrap:anywhere}
 pre{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-radius:.4rem;
 padding:.75rem}table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;
 padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line)}.verb{display:inline-block;

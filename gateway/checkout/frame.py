@@ -34,7 +34,7 @@ h1{font-size:1.3rem;line-height:1.3;margin:0 0 .5rem}
 h2{font-size:1.1rem;margin:0 0 .75rem}
 p{margin:.5rem 0}
 .soft{color:var(--soft)}
-.sum{font-size:2.1rem;line-height:1.2;font-weight:700;margin:.25rem 0 .75rem;
+.sum{font-size:clamp(1.5rem,7.5vw,2.1rem);line-height:1.2;font-weight:700;margin:.25rem 0 .75rem;
 font-variant-numeric:tabular-nums}
 table{width:100%;border-collapse:collapse;margin-top:1rem}
 caption{text-align:left;font-weight:600;padding-bottom:.25rem}
@@ -175,7 +175,6 @@ def rendered(screen: Screen, *, shop: str | None, test: bool) -> Response[bytes]
     headers = {
         "Content-Security-Policy": policy(screen.vendor),
         "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
     }
     if screen.retry_after_s is not None:
         headers["Retry-After"] = str(screen.retry_after_s)

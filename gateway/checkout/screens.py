@@ -151,15 +151,15 @@ as soon as the outcome is known.</p>
     return Screen(title="Processing", body=body, refresh=(REFRESH_S, onward))
 
 
-def ended(visit: Visit) -> Screen:
-    """Say how it ended: paid, failed, cancelled, or out of time."""
+def ended(visit: Visit, home: str | None) -> Screen:
+    """Say how it ended: paid, failed, cancelled, or out of time; `home` tells the shop, too."""
     order = visit.order
     amount = escape(words.money(order.amount))
     if order.status in PAID:
         verb = {"refunded": "was refunded"}.get(order.status, "is paid")
         heading = "Thank you" if verb == "is paid" else "Refunded"
         body = f'<h1 class="good">{heading}</h1>\n<p>{amount} {verb}.</p>'
-        return _closing(visit, "Paid", body, visit.return_url)
+        return _closing(visit, "Paid", body, home)
     if order.ended == "failed":
         tries = len(order.attempts)
         why = words.declined(order.failure)
@@ -169,15 +169,15 @@ def ended(visit: Visit) -> Screen:
             '<p class="soft">This payment cannot be tried again. Please ask the shop for another '
             "way to pay.</p>"
         )
-        return _closing(visit, "Failed", body, visit.cancel_url)
+        return _closing(visit, "Failed", body, home or visit.cancel_url)
     if order.ended == "cancelled" or order.cancel_requested:
         body = "<h1>This payment was cancelled</h1>\n<p>Nothing was charged.</p>"
-        return _closing(visit, "Cancelled", body, visit.cancel_url)
+        return _closing(visit, "Cancelled", body, home or visit.cancel_url)
     body = (
         "<h1>This page has expired</h1>\n<p>Nothing was charged. Please go back to the shop and "
         "start again.</p>"
     )
-    return _closing(visit, "Expired", body, visit.cancel_url)
+    return _closing(visit, "Expired", body, home or visit.cancel_url)
 
 
 def closed(visit: Visit) -> Screen:

@@ -95,7 +95,7 @@ async def screen_of(deps: Deps, seen: Visit, *, again: bool) -> Screen:
     if order.quarantine and not order.ended:
         return screens.waiting(seen)
     if order.ended or order.status in PAID or order.cancel_requested or asked:
-        return screens.ended(seen)
+        return screens.ended(seen, home(seen))
     challenge = await open_challenge(deps.ports, order)
     if challenge is None:
         return screens.waiting(seen)

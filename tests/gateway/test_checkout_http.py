@@ -1,5 +1,6 @@
 """The hosted page without a browser: what it shows, refuses, and never does twice."""
 
+import asyncio
 import html
 import re
 import threading
@@ -114,9 +115,7 @@ def test_amounts_have_their_currencys_decimals(
     assert f'<p class="sum">{shown}</p>' in customer.get(session(client, currency=currency)).text
 
 
-def test_whatever_a_merchant_writes_is_text(
-    service: Service, client: httpx.Client, customer: Customer
-) -> None:
+def test_whatever_a_merchant_writes_is_text(client: httpx.Client, customer: Customer) -> None:
     url = "https://shop.example/?a=\"><script>alert(1)</script>&b='"
     refused = {"amount": 1, "successUrl": url + " ", "cancelUrl": url}
     is_problem(client.post("/v1/checkout/sessions", json=refused), 400, "invalid_request")
@@ -189,9 +188,7 @@ def test_ten_tries_and_no_more(service: Service, client: httpx.Client, customer:
     assert service.app.sandbox.bank.books().violations == ()
 
 
-def test_m01_a_double_click_pays_once(
-    service: Service, client: httpx.Client, customer: Customer
-) -> None:
+def test_m01_a_double_click_pays_once(client: httpx.Client, customer: Customer) -> None:
     path = session(client)
     token = token_of(customer.get(path).text)
     together = threading.Barrier(4)
@@ -395,18 +392,18 @@ async def over(service: Service, caller: Caller, ends: datetime) -> str:
     return (await create_order(service.app.ports, caller, new, None)).order.id
 
 
-async def test_an_expired_page_says_so_and_its_form_pays_nothing(
+def test_an_expired_page_says_so_and_its_form_pays_nothing(
     service: Service, merchant: Caller, client: httpx.Client, customer: Customer
 ) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=2)
     path = f"/checkout/{service.call(over(service, merchant, soon))}"
     token = token_of(customer.get(path).text)
-    await until(lambda: "has expired" in customer.get(path).text)
+    asyncio.run(until(lambda: "has expired" in customer.get(path).text))
     assert CART in customer.get(path).text
     assert customer.pay(path, page=token).status_code == 303
     order = order_of(client, path)
     assert order["attempts"] == []
-    await until(lambda: order_of(client, path)["status"] == "expired")
+    asyncio.run(until(lambda: order_of(client, path)["status"] == "expired"))
 
 
 def test_live_orders_show_no_test_cards_and_no_banner(

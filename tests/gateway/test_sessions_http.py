@@ -1,5 +1,6 @@
 """Checkout sessions over HTTP: opened, read, listed, and over in time."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,7 +134,7 @@ async def short(service: Service, caller: Caller, **fields: Any) -> tuple[str, s
     return done.order.checkout_session_id, done.order.id
 
 
-async def test_a_session_that_nobody_paid_expires(
+def test_a_session_that_nobody_paid_expires(
     service: Service, merchant: Caller, client: httpx.Client
 ) -> None:
     session_id, order_id = service.call(short(service, merchant))
@@ -142,12 +143,12 @@ async def test_a_session_that_nobody_paid_expires(
         return client.get(f"{PATH}/{session_id}").json()
 
     assert read()["status"] == "expired"
-    await until(lambda: read()["orderStatus"] == "expired")
+    asyncio.run(until(lambda: read()["orderStatus"] == "expired"))
     refused = client.post(f"/v1/orders/{order_id}/pay", json={})
     is_problem(refused, 422, "invalid_status")
 
 
-async def test_nobody_pays_after_the_end_even_before_a_worker_saw_it(
+def test_nobody_pays_after_the_end_even_before_a_worker_saw_it(
     service: Service, merchant: Caller, client: httpx.Client
 ) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1)
@@ -156,23 +157,23 @@ async def test_nobody_pays_after_the_end_even_before_a_worker_saw_it(
     def status() -> str:
         return client.get(f"{PATH}/{session_id}").json()["status"]
 
-    await until(lambda: status() == "expired")
+    asyncio.run(until(lambda: status() == "expired"))
     is_problem(client.post(f"/v1/orders/{order_id}/pay", json={}), 422, "invalid_status")
 
 
-async def test_what_is_under_way_at_the_end_is_waited_for(
+def test_what_is_under_way_at_the_end_is_waited_for(
     service: Service, merchant: Caller, client: httpx.Client
 ) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=2)
     session_id, order_id = service.call(short(service, merchant, expires_at=soon))
     asked = {"paymentMethod": {"type": "card", "token": "sbx_challenge"}}
     url = client.post(f"/v1/orders/{order_id}/pay", json=asked).json()["redirectUrl"]
-    await until(lambda: datetime.now(UTC) > soon + timedelta(seconds=1))
+    asyncio.run(until(lambda: datetime.now(UTC) > soon + timedelta(seconds=1)))
     read = client.get(f"{PATH}/{session_id}").json()
     assert (read["status"], read["orderStatus"]) == ("open", "requires_action")
     with service.client(None) as customer:
         customer.post(f"{url.removeprefix('http://loop.test')}/approve")
-    await until(lambda: client.get(f"{PATH}/{session_id}").json()["status"] == "complete")
+    asyncio.run(until(lambda: client.get(f"{PATH}/{session_id}").json()["status"] == "complete"))
 
 
 def test_sessions_are_listed_newest_first(service: Service) -> None:
