@@ -3,9 +3,8 @@
 import hashlib
 import secrets
 import unicodedata
-from typing import Any, Final
+from typing import Final
 
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.access_tokens import AccessTokens
@@ -147,7 +146,7 @@ def _hashed(refresh_token: str) -> bytes:
     return hashlib.sha256(refresh_token.encode()).digest()
 
 
-async def expire_sessions(db: AsyncConnection[Any], *, batch: int = 1000) -> int:
+async def expire_sessions(pool: AsyncConnectionPool, *, batch: int = 1000) -> int:
     """Delete sessions that are over, with their tokens; return how many.
 
     Raises:
@@ -155,7 +154,8 @@ async def expire_sessions(db: AsyncConnection[Any], *, batch: int = 1000) -> int
     """
     deleted = 0
     while True:
-        count = (await db.execute(_EXPIRED, (batch,))).rowcount
+        async with pool.connection() as db:
+            count = (await db.execute(_EXPIRED, (batch,))).rowcount
         deleted += count
         if count < batch:
             return deleted

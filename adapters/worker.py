@@ -14,7 +14,9 @@ from adapters.feed import Feed
 from adapters.housekeeping import expire_idempotency
 from adapters.inbox import expire_inbox
 from adapters.inbox_worker import InboxWorker
+from adapters.logins import expire_sessions
 from adapters.projector import Projector
+from adapters.rate_limits import forget_empty
 from adapters.reconciler import Reconciler
 from adapters.relay import Relay
 from adapters.saga_worker import SagaWorker
@@ -90,10 +92,12 @@ async def _housekeeping(app: Application, stop: asyncio.Event) -> None:
         try:
             deleted = await expire_idempotency(app.pool)
             webhooks = await expire_inbox(app.pool)
+            sessions = await expire_sessions(app.pool)
+            await forget_empty(app.pool)
         except psycopg.Error as error:
             log.warning("housekeeping_postponed", error=type(error).__name__)
         else:
-            log.info("expired", idempotency=deleted, webhooks=webhooks)
+            log.info("expired", idempotency=deleted, webhooks=webhooks, sessions=sessions)
         await set_within(stop, HOUSEKEEPING_S)
 
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from adapters.access_tokens import LIFE_S
+from adapters.logins import expire_sessions
 from adapters.migrations import OPTIONS
 from domain.events import MerchantRegistered
 from tests.gateway.conftest import Service
@@ -206,7 +207,7 @@ def test_tokens_that_are_not_ours_are_a_401(nobody: httpx.Client, service: Servi
     head, body, signature = token.split(".")
     wrong = [
         "x", "a.b.c", f"{head}.{body}.", f"{head}.{body}.{signature[:-4]}AAAA",
-        jwt.encode(said, None, algorithm="none"),
+        jwt.encode(said, "", algorithm="none"),
         jwt.encode(said, "x" * 32, algorithm="HS256"),
         jwt.encode(said, "x" * 64, algorithm="HS512"),
         jwt.encode(said, service.app.tokens._key * 2, algorithm="HS384"),
@@ -307,6 +308,25 @@ def test_a_session_that_has_run_out_is_over(nobody: httpx.Client, service: Servi
     is_problem(nobody.get("/api/me", headers=bearer(made["token"])), 401, "invalid_token")
     refreshed = nobody.post("/api/auth/refresh", json={"refreshToken": made["refreshToken"]})
     is_problem(refreshed, 401, "invalid_refresh_token")
+
+
+def test_sessions_that_are_over_are_thrown_away_and_keys_are_not(
+    nobody: httpx.Client, service: Service
+) -> None:
+    over, on = registered(nobody), registered(nobody)
+    sessions = [
+        jwt.decode(x["token"], options={"verify_signature": False})["sid"] for x in (over, on)
+    ]
+    key = nobody.post("/api/api-keys", json={"name": "x"}, headers=bearer(on["token"])).json()
+    ids = [*sessions, key["apiKey"]["id"]]
+    with psycopg.connect(service.database_url, autocommit=True, options=OPTIONS) as db:
+        old = "UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE key_id = ANY(%s)"
+        db.execute(old, [[sessions[0], key["apiKey"]["id"]]])
+        service.call(expire_sessions(service.app.pool))
+        left = "SELECT key_id FROM api_keys WHERE key_id = ANY(%s) ORDER BY key_id"
+        assert [row[0] for row in db.execute(left, [ids]).fetchall()] == sorted(ids[1:])
+    is_problem(nobody.get("/api/me", headers=bearer(over["token"])), 401, "invalid_token")
+    assert nobody.get("/api/me", headers=bearer(on["token"])).status_code == 200
 
 
 def test_s07_a_registration_with_card_data_is_refused(nobody: httpx.Client) -> None:

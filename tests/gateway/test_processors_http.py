@@ -109,10 +109,11 @@ def test_credentials_that_do_not_fit_are_a_400_and_change_nothing(
 
 
 def test_s11_and_other_malformed_values_are_a_400(owner: httpx.Client) -> None:
-    for more in (
+    wrong: list[dict[str, Any]] = [
         {"enabled": "false"}, {"priority": 0}, {"priority": 101}, {"priority": "1"},
         {"testMode": None}, {"mode": "live"},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for more in wrong:
         body = {"credentials": STRIPE, **more}
         is_problem(owner.post("/api/processors/stripe", json=body), 400, "invalid_request")
     is_problem(owner.post("/api/processors/stripe", json={}), 400, "invalid_request")
@@ -194,7 +195,8 @@ def test_force_destroys_every_version_also_afterwards(
 
 
 def test_what_is_unknown_is_a_404_and_other_words_a_400(owner: httpx.Client) -> None:
-    for method, body in (("POST", {"credentials": {}}), ("PATCH", {}), ("DELETE", None)):
+    bodies: dict[str, Any] = {"POST": {"credentials": {}}, "PATCH": {}, "DELETE": None}
+    for method, body in bodies.items():
         answer = owner.request(method, "/api/processors/paypal", json=body)
         is_problem(answer, 404, "not_found")
     for query in ("force=1", "force=", "mode=live"):

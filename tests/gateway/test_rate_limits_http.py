@@ -72,7 +72,10 @@ def test_settings_say_how_much_and_health_is_not_counted(service: Service) -> No
         with process.client(key) as client:
             assert client.get("/v1/orders").headers["ratelimit-policy"] == '"key";q=7;w=1'
         with process.client(None) as nobody:
-            for path, headers in (("/schema/openapi.json", {}), ("/v1/orders", {"X-API-Key": "x"})):
+            for path, headers in (
+                ("/schema/openapi.json", None),
+                ("/v1/orders", {"X-API-Key": "x"}),
+            ):
                 answer = nobody.get(path, headers=headers)
                 assert answer.headers["ratelimit-policy"] == '"address";q=400000;w=1'
             for path in ("/health", "/ready", "/metrics"):

@@ -152,7 +152,8 @@ async def test_a_rotation_that_was_stopped_goes_on(
 ) -> None:
     found = await keyring.with_keys(OLD, filled)
     monkeypatch.setattr(rewrapping, "PAGE", 1)
-    both, steps = f"{NEW},{OLD}", []
+    both = f"{NEW},{OLD}"
+    steps: list[tuple[int, int]] = []
 
     class Stopped(Exception):
         pass
