@@ -80,6 +80,10 @@ class Readiness(Protocol):
         """Return what answers; never raises for an engine that is away."""
         ...
 
+    async def measure(self) -> None:
+        """Set the metrics of the whole installation; leaves them where an engine is away."""
+        ...
+
 
 class LedgerQuery(Value, frozen=True, kw_only=True):
     """Whose part of the books, and what it is narrowed to.

@@ -1,6 +1,7 @@
 """From the application's parts to what the HTTP edge works with."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.api_keys import key_hash
 from adapters.changes import BusChanges
+from adapters.circuits import count_states
+from adapters.desk import measure
 from adapters.log import Connection, position_at, recorded_at
 from adapters.nats import Bus
 from adapters.processors import CUSTOMER_PAGES
@@ -98,6 +101,13 @@ class EngineChecks:
             stopped=stopped,
             paused=paused,
         )
+
+    async def measure(self) -> None:
+        """See `gateway.deps.Readiness.measure`."""
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(CHECK_S), self.pool.connection(timeout=CHECK_S) as db:
+                await count_states(db)
+                await measure(db)
 
 
 @dataclass(frozen=True)

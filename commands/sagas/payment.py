@@ -5,7 +5,7 @@ before the call, so an answer is called "never sent" only when it was the first 
 to a capture, void or refund is believed only after a lookup.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from commands.caller import Caller
 from commands.ports import DueRow, Ports
@@ -22,13 +22,17 @@ from domain.order.state import Order
 
 Looked = Literal["changed", "same", "unseen"]
 """What a look at the processor came to."""
+SAGA: Final = Actor("saga", "payment")
 
 
 class PaymentSaga(AtProcessor):
     """Acts on due rows. `call_limit_s` bounds every call of a processor, in seconds."""
 
-    def __init__(self, ports: Ports, *, worker: int, call_limit_s: float) -> None:
+    def __init__(
+        self, ports: Ports, *, worker: int, call_limit_s: float, actor: Actor = SAGA
+    ) -> None:
         super().__init__(ports, worker=worker, call_limit_s=call_limit_s)
+        self._actor = actor
         authorizing = Authorizing(ports, worker=worker, call_limit_s=call_limit_s)
         moving = Moving(ports, worker=worker, call_limit_s=call_limit_s)
         self._steps = {**authorizing.steps, **moving.steps}
@@ -54,7 +58,7 @@ class PaymentSaga(AtProcessor):
         if step.operation != row.operation:
             await self._ports.due.again(row, in_s=1.0)
             return
-        act = await self._prepared(row, order, rows[-1].metadata.event_id)
+        act = await self.prepared(row, order, rows[-1].metadata.event_id)
         if blocked(act):
             result = without_credentials(act, await self.failover_of(order))
         else:
@@ -79,7 +83,7 @@ class PaymentSaga(AtProcessor):
         if order is None or order.attempt(attempt_id) is None:
             return "unseen"
         row = DueRow(order_id=order_id, subject=attempt_id, operation="look", tries=1)
-        act = await self._prepared(row, order, rows[-1].metadata.event_id)
+        act = await self.prepared(row, order, rows[-1].metadata.event_id)
         seen = await self.look(act, "authorize")
         if not isinstance(seen, Observed):
             return "unseen"
@@ -89,10 +93,11 @@ class PaymentSaga(AtProcessor):
                 await self.record(act, command, result.at)
         return "changed" if act.order.version > order.version else "same"
 
-    async def _prepared(self, row: DueRow, order: Order, causation_id: str) -> Act:
+    async def prepared(self, row: DueRow, order: Order, causation_id: str) -> Act:
+        """Return what is needed to act on a row."""
         attempt = attempt_of(order, row.subject)
         caller = Caller(
-            actor=Actor("saga", "payment"),
+            actor=self._actor,
             merchant_id=order.merchant_id,
             mode=order.mode,
             correlation_id=attempt.correlation_id if attempt else new_id("req"),

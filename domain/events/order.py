@@ -97,11 +97,15 @@ class OutcomeUnknown(Event, frozen=True, kw_only=True, tag="order.outcome_unknow
 
 
 class AttemptFenced(Event, frozen=True, kw_only=True, tag="order.attempt_fenced.v1"):
-    """Proven that this attempt can never take money. `next`: what follows, where it changes."""
+    """Proven that this attempt can never take money.
+
+    `next`: what follows, where it changes. `evidence`: an operator's, sealed.
+    """
 
     attempt_id: str
     proof: Proof
     next: Next | None = None
+    evidence: Sealed | None = None
 
 
 class VoidRequested(Event, frozen=True, kw_only=True, tag="order.void_requested.v1"):

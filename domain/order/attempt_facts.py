@@ -166,7 +166,7 @@ def record_fenced(order: Order, command: c.RecordFenced) -> Events:
     if attempt.status == "authorized" and not order.cancel_requested:
         # Decided before the authorization came: the hold is wanted now.
         return ()
-    fenced = e.AttemptFenced(attempt_id=attempt.id, proof=command.proof)
+    fenced = e.AttemptFenced(attempt_id=attempt.id, proof=command.proof, evidence=command.evidence)
     if attempt.status == "declined":
         return (fenced, *finish(order, attempt, may_go_on=attempt.next != "end"))
     may_go_on = (

@@ -164,13 +164,15 @@ class RecordUnknown(Command, frozen=True, kw_only=True):
 class RecordFenced(Command, frozen=True, kw_only=True):
     """It is proven that the attempt can take no money.
 
-    `code` says why, where that ends the order: for example `authentication_timeout`.
+    `code` says why, where that ends the order: for example `authentication_timeout`; `evidence` is
+    an operator's.
     """
 
     attempt_id: str
     proof: Proof
     code: str = "processor_unavailable"
     failover: Failover = Failover()
+    evidence: Sealed | None = None
 
 
 class RecordCaptured(Command, frozen=True, kw_only=True):
@@ -260,9 +262,9 @@ class RecordDispute(Command, frozen=True, kw_only=True):
     withdrawn_minor: int
     reason: str
     outcome: Literal["open", "won", "lost", "withdrawn"] = "open"
-
-
     reinstated_minor: int = 0
+
+
 class RecordFee(Command, frozen=True, kw_only=True):
     """The processor's fee became known, in the currency that it settles in.
 

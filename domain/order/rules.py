@@ -86,6 +86,7 @@ _MESSAGES = {
     "authentication_timeout": "The customer did not finish the authentication in time.",
     "processor_unavailable": "No processor could be reached.",
     "cancelled_at_processor": "The payment was cancelled at the processor.",
+    "closed_by_operator": "The payment was closed by hand: no money was taken.",
 }
 
 

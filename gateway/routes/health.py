@@ -114,9 +114,10 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 @get("/metrics", opt={"operation": METRICS})
 async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Answer this process's counters."""
+    """Answer this process's counters, and what waits in the whole installation."""
     if not _may_read_metrics(request):
         raise Refused("forbidden")
+    await deps_of(request).readiness.measure()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
