@@ -88,7 +88,7 @@ class Day(Report, frozen=True, kw_only=True):
 async def statement(
     database_url: str, day: date, *, merchant_id: str | None, mode: Mode, now: datetime
 ) -> Day:
-    """Return the statement of a day, as far as the day has come.
+    """Return the statement of a day; of one that has not ended, as far as the ledger is.
 
     Raises:
         Unavailable: `read_model_behind`, the ledger does not reach the day's end yet.
@@ -99,7 +99,10 @@ async def statement(
     async with await connect(database_url, "loop-statement") as db:
         after = await _position_before(db, begin)
         upto = await _position_before(db, end)
-        if await ledger.as_of_position(db) < upto:
+        shown = await ledger.as_of_position(db)
+        if now < end:
+            upto = min(upto, max(shown, after))
+        if shown < upto:
             message = "The ledger does not reach the day's end yet: is a worker running?"
             raise Unavailable("read_model_behind", message)
         opened = await _accounts(db, merchant_id, mode, after)

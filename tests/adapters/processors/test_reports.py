@@ -55,7 +55,7 @@ RAZORPAY_HEAD = (
 END = ",,card,,Visa,HDFC,credit,"
 RAZORPAY_ROWS = (
     (
-        "pay_1,payment,0.00,488.20,500.00,INR,11.80,1.80,0,1,01/03/2026 10:00:00,04/03/2026,setl_1,,"
+        "pay_1,payment,0.00,488.20,500.00,INR,11.80,1.8,0,1,01/03/2026 10:00:00,04/03/2026,setl_1,,"
         f'"{{""order_id"":""ord_1""}}",,,utr1,order_1{END},'
     ),
     (
@@ -63,11 +63,11 @@ RAZORPAY_ROWS = (
         f"[],pay_1,,utr1,order_1{END},"
     ),
     (
-        "adj_1,adjustment,100.00,0.00,100.00,INR,0.00,0.00,0,1,02/03/2026 10:00:00,04/03/2026,setl_1,"
+        "adj_1,adjustment,90.00,0.00,90.00,INR,0.00,0.00,0,1,02/03/2026 10:00:00,04/03/2026,setl_1,"
         f"Dispute,,pay_1,,utr1,order_1{END}disp_1,"
     ),
     (
-        "adj_2,adjustment,0.00,10.12,10.12,INR,0.00,0.00,0,1,02/03/2026 10:00:00,04/03/2026,setl_1,"
+        "adj_2,adjustment,0.00,9.12,9.12,INR,0.00,0.00,0,1,02/03/2026 10:00:00,04/03/2026,setl_1,"
         f"by hand,,,,utr1,{END},"
     ),
     f"pay_2,payment,0.00,97.64,100.00,INR,2.36,0.36,0,0,03/03/2026 10:00:00,,,,[],,,,order_2{END},",
@@ -115,7 +115,7 @@ def test_stripes_report_is_read_by_payout_the_earliest_first() -> None:
 def test_razorpays_report_is_read_by_settlement_and_what_is_not_settled_is_passed_over() -> None:
     (report,) = RAZORPAY.parse(razorpay(*RAZORPAY_ROWS))
     assert report.arrived_at == datetime(2026, 3, 3, 18, 30, tzinfo=UTC), "midnight in India"
-    assert report.amount == Money(48_820 - 20_000 - 10_000 + 1_012, "INR")
+    assert report.amount == Money(48_820 - 20_000 - 9_000 + 912, "INR")
     paid, refund, dispute, other = lines(report)
     assert (paid.kind, paid.reference, paid.gross) == ("capture", "pay_1", Money(50_000, "INR"))
     assert paid.fee == Money(1_180, "INR"), "with the tax on it"
