@@ -4,16 +4,79 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from litestar import Litestar
 from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 DRAIN_S: Final = 25
 """How long requests may take to finish once the server is told to stop; above the longest wait."""
 
 BACKLOG: Final = 4096
+
+
+class Gathered(asyncio.Transport):
+    """A transport that sends what is written in one turn of the event loop in one piece.
+
+    The framework writes an answer's head and body apart: two system calls, two packets and two
+    wake-ups of the client, for a tenth of the gateway's time.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes | bytearray | memoryview] = []
+
+    @override
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def _send(self) -> None:
+        parts = self._parts.copy()
+        self._parts.clear()
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+
+    @override
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    @override
+    def abort(self) -> None:
+        self._parts.clear()
+        self._transport.abort()
+
+    @override
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    @override
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    @override
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    @override
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    @override
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._transport.set_protocol(protocol)
+
+
+class _Protocol(HttpToolsProtocol):
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[bad-override]
+        super().connection_made(Gathered(transport, self.loop))
 
 
 class _Server(uvicorn.Server):
@@ -57,7 +120,7 @@ async def serve(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=_Protocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -19,7 +19,7 @@ from adapters.generations import Generation, Refused
 from adapters.log import PAGE, Connection
 from adapters.waiting import end
 from projections.base import Projection
-from replay.compare import fold_beside
+from replay.compare import compare, fold_beside
 from replay.differences import TableComparison, compare_tables
 
 TRIES_MAX: Final = 25
@@ -86,13 +86,16 @@ class Rebuild:
         self._events = 0
         self._seconds = 0.0
 
-    async def run(self, *, begin: bool, swap: bool, accept: bool) -> Report:
+    async def run(
+        self, *, begin: bool, swap: bool, accept: bool = False, repair: bool = False
+    ) -> Report:
         """Build, follow, compare, and swap if all is well; cancelling it at any moment is safe.
 
         Args:
             begin: make new tables where none are being built.
             swap: put them in place of the live ones if they are equal.
             accept: do so although they differ, if they come from another version of the code.
+            repair: do so although they differ, if the new ones are what the log says.
 
         Raises:
             Refused: somebody else does this, nothing is being built, or no moment was found.
@@ -109,12 +112,20 @@ class Rebuild:
                 raise Refused(f"no tables of {name} are being built: `loop projections rebuild`")
             await self._build(db, built)
             comparison = await self._compare(db)
-            allowed = comparison.equal or (accept and live.code != built.code)
+            allowed = (
+                comparison.equal
+                or (accept and live.code != built.code)
+                or (repair and await self._is_the_log(built.version))
+            )
             position = comparison.position
             if swap and allowed:
                 self._progress("swapping", position, position)
                 position = await generations.swap(db, self._projection, live, built.version)
             return self._report(live, built, comparison, position, swapped=swap and allowed)
+
+    async def _is_the_log(self, n: int) -> bool:
+        """Whether the new tables are a fold of the log, to the last row: the live ones are wrong."""
+        return not (await compare(self._url, self._projection, version=n)).differences
 
     def _report(
         self,

@@ -86,21 +86,30 @@ def rebuild(
 )
 @names_argument
 @click.option("--accept", is_flag=True, help="Although they differ, where the code's version does.")
+@click.option("--repair", is_flag=True, help="Although they differ, where the log says the same.")
 @common.data_option
 @common.json_option
 def swap(
-    names: tuple[str, ...], data: Path | None, *, everything: bool, accept: bool, as_json: bool
+    names: tuple[str, ...],
+    data: Path | None,
+    *,
+    everything: bool,
+    accept: bool,
+    repair: bool,
+    as_json: bool,
 ) -> None:
     """Bring the new tables level, compare once more, and put them in the live ones' place.
 
-    Tables that the same version of the code filled are swapped only when they are equal.
+    Tables that the same version of the code filled are swapped only when they are equal. Where the
+    live rows were damaged they cannot be: --repair folds the log once more and swaps if the new
+    tables are exactly that.
 
     Exit codes: as of `loop projections rebuild`.
     """
     _run(
         data,
         named(names, everything=everything),
-        {"begin": False, "swap": True, "accept": accept},
+        {"begin": False, "swap": True, "accept": accept, "repair": repair},
         as_json=as_json,
     )
 
@@ -263,8 +272,8 @@ def _advice(one: "Report") -> str:
     if one.code[0] != one.code[1]:
         return f"`loop projections swap {one.name} --accept` puts them in place all the same"
     return (
-        "the same code made both: one of them was changed, or streams are parked on one side"
-        f" (`loop projections compare {one.name} --log` says whether it is the live one)"
+        "the same code made both: one of them was changed, or streams are parked on one side;"
+        f" `loop projections swap {one.name} --repair` puts them in place if the log says the same"
     )
 
 

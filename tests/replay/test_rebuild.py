@@ -207,8 +207,24 @@ async def test_a_wrong_row_is_found_named_by_column_and_never_swapped(
         assert examples["ord_a",] == {"captured_minor": (1000, 7)}
     assert (await found(database_url, "orders"))[1].live
 
+    repaired = Rebuild(database_url, ORDERS, unseen).run(begin=False, swap=True, repair=True)
+    assert (await repaired).outcome == "differs"
     assert await generations.drop(database_url, ORDERS) == ["orders_v2"]
     assert (await rebuilt(database_url, ORDERS)).outcome == "swapped"
+
+
+async def test_live_rows_that_were_damaged_give_way_to_what_the_log_says(
+    database_url: str, history: History, db: Connection
+) -> None:
+    history.append([*life("ord_a"), *life("ord_b")])
+    await filled(database_url, history, ORDERS)
+    await db.execute("UPDATE orders_v1 SET captured_minor = 7 WHERE order_id = 'ord_a'")
+    assert (await rebuilt(database_url, ORDERS, accept=True)).outcome == "differs"
+
+    repaired = Rebuild(database_url, ORDERS, unseen).run(begin=False, swap=True, repair=True)
+
+    assert (await repaired).outcome == "swapped"
+    assert (await compare(database_url, ORDERS)).differences == ()
 
 
 async def test_a_rebuild_goes_on_where_it_was_left(
