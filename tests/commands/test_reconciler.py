@@ -187,11 +187,11 @@ async def test_an_account_that_cannot_be_listed_is_listed_from_there_the_next_ti
 ) -> None:
     await reconcile(market)
     rule = market.server.fault("status:500", match={"method": "GET"})
-    market.later(timedelta(hours=30))
+    market.later(timedelta(hours=1))
     await reconcile(market)
     reference = await made(market)
     market.server.control("DELETE", f"faults/{rule}")
-    market.later(timedelta(hours=30))
+    market.later(timedelta(hours=1))
     await reconcile(market)
     assert [one.reference for one in await found(market)] == [reference]
 

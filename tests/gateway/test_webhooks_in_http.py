@@ -57,7 +57,7 @@ class Sender:
 
 
 def event(**fields: Any) -> bytes:
-    thing = {"id": "pi_unknown", "object": "payment_intent", "metadata": {}}
+    thing = {"id": "pi_unknown", "object": "payment_intent", "metadata": {"cart": "7"}}
     whole = {"id": "evt_1", "type": "payment_intent.created", "data": {"object": thing}} | fields
     return json.dumps(whole).encode()
 
