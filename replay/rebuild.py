@@ -124,7 +124,7 @@ class Rebuild:
             return self._report(live, built, comparison, position, swapped=swap and allowed)
 
     async def _is_the_log(self, n: int) -> bool:
-        """Whether the new tables are a fold of the log, to the last row: the live ones are wrong."""
+        """Whether the new tables are a fold of the log to the last row: the others are wrong."""
         return not (await compare(self._url, self._projection, version=n)).differences
 
     def _report(
