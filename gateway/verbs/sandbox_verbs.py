@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SUMS: Final = ("authorized", "held", "captured", "refunded", "disputed")
 ABOUT: Final = {"dispute_ends": "dispute", "refund_failed": "refund"}
 """What the id of a trigger names where it is not a payment."""
+ALONE: Final = {"payout"}
+"""Triggers that are about no one thing."""
 
 data_option: Final[Callable[..., Any]] = click.option(
     "--data",
@@ -136,26 +138,33 @@ def trigger(
     *,
     as_json: bool,
 ) -> None:
-    """Let happen what happens without the API: a dispute, a refund that comes back.
+    """Let happen what happens without the API: a dispute, a refund that comes back, a payout.
 
-    ID is of the payment, refund or dispute; an order's stands for its payment. NAME=VALUE are the
-    trigger's own, such as kind=lost or amount=500. Without NAME the triggers are listed. Exit code
-    1: no sandbox runs, or it says why it cannot be.
+    ID is of the payment, refund or dispute; an order's stands for its payment; a payout has none.
+    NAME=VALUE are the trigger's own, such as kind=lost or amount=500. Without NAME the triggers are
+    listed. Exit code 1: no sandbox runs, or it says why it cannot be.
     """
     control = running(data)
-    if name is None or about is None:
+    if name is None:
         names = control.ask("GET", "scenarios")["triggers"]
-        if name is not None:
-            raise click.UsageError(f"{name} of what? Give the id of a payment or an order.")
         common.print_json(names, indent=0) if as_json else click.echo("\n".join(names))
         return
-    asked = dict(_pair(text) for text in more)
-    asked[ABOUT.get(name, "payment")] = _payment_of(control, about)
-    made = control.ask("POST", f"trigger/{name}", **asked)
+    made = control.ask("POST", f"trigger/{name}", **_asked(control, name, about, more))
     if as_json:
         common.print_json(made)
-    else:
-        click.echo(f"{name}  {made.get('id') or about}  {made.get('status', '')}".rstrip())
+        return
+    for one in made.get("payouts", [made]):
+        click.echo(f"{name}  {one.get('id') or about}  {one.get('status', '')}".rstrip())
+
+
+def _asked(control: Control, name: str, about: str | None, more: Iterable[str]) -> dict[str, Any]:
+    """Return what a trigger is given."""
+    if name in ALONE:
+        return dict(_pair(text) for text in ((about,) if about else ()) + tuple(more))
+    if about is None:
+        raise click.UsageError(f"{name} of what? Give the id of a payment or an order.")
+    subject = {ABOUT.get(name, "payment"): _payment_of(control, about)}
+    return dict(_pair(text) for text in more) | subject
 
 
 def _payment_of(control: Control, about: str) -> str:

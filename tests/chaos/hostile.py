@@ -23,7 +23,7 @@ from domain.metadata import Actor
 from gateway.verbs.running import answers
 from gateway.verbs.sandbox_connect import connected
 from tests.chaos.buyers import Buyers
-from tests.chaos.hostile_verdict import judge_money
+from tests.chaos.hostile_verdict import PAID, judge_money
 from tests.chaos.hostile_watch import Poller, heard, threads
 from tests.chaos.storm import Progress, _folder
 from tests.chaos.troupe import Player, Troupe, troupe
@@ -70,6 +70,8 @@ class HostileReport(msgspec.Struct, frozen=True):
     polls: int
     events: int
     rest_s: float
+    good: int
+    captured: int
     kinds: dict[str, int]
     statuses: dict[str, int]
     odd: dict[str, int]
@@ -146,6 +148,7 @@ def hostile(
             _enough("kills fell between intent and outcome", {"kills": kills["between"]}, 1),
             *judge_money(log, server.books(), buyers.sold),
         ]
+        good = [o for o in log.orders.values() if o.id in buyers.sold and buyers.sold[o.id].good]
         return HostileReport(
             seed=seed,
             seconds=round(stormed_s, 1),
@@ -156,6 +159,8 @@ def hostile(
             polls=poller.polls,
             events=len(log.entries),
             rest_s=round(rest_s, 1),
+            good=len(good),
+            captured=sum(order.status in PAID for order in good),
             kinds=dict(Counter(str(sold.kind) for sold in buyers.sold.values())),
             statuses=dict(Counter(str(order.status) for order in log.orders.values())),
             odd=dict(buyers.odd),

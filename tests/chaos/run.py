@@ -115,6 +115,8 @@ def _of_hostile(report: HostileReport) -> "Iterator[Table | str]":
     yield faults
     yield f"{report.kills} workers killed, {report.between} between an intent and its outcome"
     yield f"sold {report.kinds}"
+    share = report.captured / max(1, report.good)
+    yield f"{report.captured} of {report.good} with a good card captured ({share:.1%})"
     yield f"came to {report.statuses}, {report.events} events, at rest after {report.rest_s} s"
     yield f"merchants heard {report.odd or 'nothing odd'}"
     yield f"webhooks {report.webhooks}"

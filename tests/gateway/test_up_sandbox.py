@@ -114,6 +114,8 @@ def test_the_clock_goes_ahead_and_a_dispute_is_triggered(
 
     assert (dispute["object"], dispute["amount"]) == ("dispute", 500)
     assert "dispute" in told(running, "trigger")
+    told(running, "clock", "+8d")
+    assert {one["object"] for one in told(running, "trigger", "payout")["payouts"]} == {"payout"}
 
 
 def test_faults_are_added_listed_and_cleared(running: Up) -> None:
