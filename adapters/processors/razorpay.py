@@ -56,6 +56,9 @@ _TELLS: Final[dict[str, Literal["authorized", "captured"]]] = {
     "order.paid": "captured",
 }
 
+DISPUTES_MAX: Final = 1_000
+"""Disputes since a payment that are looked through for its own."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -193,7 +196,7 @@ class RazorpayProcessor:
     async def lookup(
         self, reference: str, operation: Operation, credentials: Credentials
     ) -> Observed | Absent | Unknown:
-        """Read the order's payments, and the refunds of those that have any."""
+        """Read the order's payments, and the refunds and disputes of those that have any."""
         del operation
         payments = await self._payments(reference, credentials)
         if isinstance(payments, Problem):
@@ -211,8 +214,9 @@ class RazorpayProcessor:
         refunds = await self._refunds(payments, credentials)
         if isinstance(refunds, Problem):
             return Unknown(cause=refunds.cause)
+        disputes = await self._disputes(payments, credentials)
         key_id = credentials.values.get("key_id")
-        return _read(lambda: answers.observed(order, payments, refunds, key_id))
+        return _read(lambda: answers.observed(order, payments, refunds, key_id, disputes))
 
     async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
         """List the orders of a time with their payments, 100 a page."""
@@ -273,6 +277,28 @@ class RazorpayProcessor:
             if isinstance(listed, Problem):
                 return listed
             found[payment_id] = listed.get("items") or []
+        return found
+
+    async def _disputes(self, payments: Sequence[Json], credentials: Credentials) -> list[Json]:
+        """Return the disputes of what was captured; Razorpay lists them by time only.
+
+        What cannot be listed is seen later: a dispute only adds to what is known.
+        """
+        ours = {
+            payment["id"]: payment["created_at"] for payment in payments if answers.taken(payment)
+        }
+        found: list[Json] = []
+        for skip in range(0, DISPUTES_MAX, 100) if ours else ():
+            asked = {"from": min(ours.values()), "count": 100, "skip": skip}
+            listed = await self._send(
+                credentials, lambda c, options, q=asked: c.dispute.all(dict(q), **options)
+            )
+            items = None if isinstance(listed, Problem) else listed.get("items")
+            if not isinstance(items, list):
+                break
+            found += [dispute for dispute in items if dispute.get("payment_id") in ours]
+            if len(items) < 100:  # noqa: PLR2004 - Razorpay's longest page
+                break
         return found
 
     async def _uncaptured(

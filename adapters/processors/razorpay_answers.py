@@ -13,6 +13,7 @@ from commands.processor import (
     NotSent,
     Observed,
     ObservedCapture,
+    ObservedDispute,
     ObservedPayment,
     ObservedRefund,
     Outcome,
@@ -208,7 +209,11 @@ def refunded(refund: Json) -> Outcome:
 
 
 def observed(
-    order: Json, payments: Sequence[Json], refunds: Mapping[str, Sequence[Json]], key_id: str | None
+    order: Json,
+    payments: Sequence[Json],
+    refunds: Mapping[str, Sequence[Json]],
+    key_id: str | None,
+    disputes: Sequence[Json] = (),
 ) -> Observed:
     """Return what Razorpay has for an order.
 
@@ -217,6 +222,7 @@ def observed(
         payments: all of the order.
         refunds: by payment.
         key_id: of the account, for the checkout.
+        disputes: of these payments, the newest first.
 
     Raises:
         ValueError, LookupError, TypeError: it is not what Razorpay documents.
@@ -234,7 +240,33 @@ def observed(
             challenge=challenge(key_id),
         )
     first, *others = found
-    return Observed(reference=order["id"], **msgspec.structs.asdict(first), others=tuple(others))
+    return Observed(
+        reference=order["id"],
+        **msgspec.structs.asdict(first),
+        others=tuple(others),
+        disputes=tuple(
+            _dispute(dispute)
+            for dispute in reversed(disputes)
+            if dispute["payment_id"] == first.payment_id
+        ),
+    )
+
+
+def _dispute(dispute: Json) -> ObservedDispute:
+    """Return a dispute; its money goes when Razorpay deducts it, and stays where it was won."""
+    outcomes: dict[str, Literal["won", "lost", "withdrawn"]] = {
+        "won": "won",
+        "lost": "lost",
+        "closed": "withdrawn",
+    }
+    outcome: Literal["open", "won", "lost", "withdrawn"] = outcomes.get(dispute["status"], "open")
+    return ObservedDispute(
+        processor_id=dispute["id"],
+        amount_minor=dispute["amount"],
+        withdrawn_minor=0 if outcome == "won" else dispute.get("amount_deducted") or 0,
+        reason=dispute.get("reason_code") or "general",
+        outcome=outcome,
+    )
 
 
 def _payment(payment: Json, refunds: Sequence[Json]) -> ObservedPayment:

@@ -289,3 +289,20 @@ async def test_a_dispute_is_recorded_as_stripe_shows_it(
         order = await market.look_at(order)
     assert [(d.status, d.withdrawn.minor) for d in order.disputes] == [(status, withdrawn)]
     assert market.book(order)["disputed"] == withdrawn
+
+
+@pytest.mark.parametrize(
+    ("amount", "status", "withdrawn"), [(BASE + 8003, "lost", BASE + 8003), (BASE + 8004, "won", 0)]
+)
+async def test_a_dispute_is_recorded_as_razorpay_shows_it(
+    market: Market, amount: int, status: str, withdrawn: int
+) -> None:
+    (order,) = await market.round([await market.order(None, amount, "INR")])
+    market.pay(order)
+    (order,) = await market.settle([order])
+    for wait in (5, 120, 0):
+        market.later(timedelta(seconds=wait))
+        order = await market.look_at(order)
+    assert [(d.status, d.withdrawn.minor) for d in order.disputes] == [(status, withdrawn)]
+    assert market.book(order)["disputed"] == withdrawn
+    assert order.refundable == amount - withdrawn
