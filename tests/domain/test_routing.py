@@ -19,6 +19,7 @@ from domain.routing import (
     Rule,
     Share,
     route,
+    token_for,
 )
 
 KNOWN = ("stripe", "razorpay", "sandbox")
@@ -247,3 +248,29 @@ def test_running_it_again_on_what_was_recorded_gives_the_same(
     assert known == KNOWN
     assert decision.chosen in eligible if eligible else decision.chosen is None
     assert (decision.rule is None) == (decision.chosen is None)
+
+
+def test_a_token_each_lets_both_processors_take_it_and_each_gets_its_own() -> None:
+    tokens = (("razorpay", "token_1"), ("stripe", "pm_1"))
+    asked = inputs(tokens=tokens)
+    assert route(RoutingPolicy(), asked, KNOWN).chosen == "stripe"
+    second = inputs(tokens=tokens, excluded=("stripe",))
+    decision = route(RoutingPolicy(), second, KNOWN)
+    assert (decision.chosen, token_for(second, "razorpay")) == ("razorpay", "token_1")
+    assert reasons(decision)["sandbox"] == "foreign token"
+    assert [token_for(asked, name) for name in KNOWN] == ["pm_1", "token_1", None]
+
+
+def test_who_can_ask_the_customer_needs_no_token_but_comes_after_who_has_one() -> None:
+    asked = inputs(token="pm_1", excluded=("stripe",), asks=("razorpay",))
+    decision = route(RoutingPolicy(), asked, KNOWN)
+    assert (decision.chosen, token_for(asked, "razorpay")) == ("razorpay", None)
+    assert reasons(decision)["sandbox"] == "foreign token"
+    known = inputs(token="pm_1", currency="INR", asks=("razorpay",))
+    assert route(RoutingPolicy(), known, KNOWN).chosen == "stripe"
+
+
+def test_an_open_circuit_is_a_reason_like_any_other() -> None:
+    decision = route(RoutingPolicy(), inputs(unfit=(("stripe", "circuit_open"),)), KNOWN)
+    assert reasons(decision)["stripe"] == "circuit_open"
+    assert decision.chosen == "razorpay"
