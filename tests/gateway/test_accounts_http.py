@@ -169,6 +169,40 @@ def test_a_token_reads_and_changes_the_merchant_under_both_paths(nobody: httpx.C
     is_problem(nobody.put("/api/me", json={"email": "x"}, headers=headers), 400, "invalid_request")
 
 
+def test_the_webhook_url_stands_for_one_endpoint_of_the_mode_that_gets_every_event(
+    nobody: httpx.Client,
+) -> None:
+    headers = bearer(registered(nobody)["token"])
+    live = {**headers, "X-Loop-Mode": "live"}
+
+    def endpoints() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = nobody.get("/v1/webhook-endpoints", headers=headers).json()[
+            "data"
+        ]
+        return [{name: e[name] for name in ("url", "events", "livemode")} for e in found]
+
+    def put(url: str | None, headers: dict[str, str] = headers) -> Any:
+        answer = nobody.put("/api/me", json={"webhookUrl": url}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["webhookUrl"]
+
+    first, second = "https://hooks.tea.example/1", "https://hooks.tea.example/2"
+    assert put(first) == first
+    assert nobody.get("/api/me", headers=headers).json()["webhookUrl"] == first
+    assert nobody.get("/api/me", headers=live).json()["webhookUrl"] is None
+    assert put(second) == second
+    assert endpoints() == [{"url": second, "events": ["*"], "livemode": False}]
+    assert put(first, live) == first
+    assert [e["livemode"] for e in endpoints()] == [True, False]
+    assert put(None) is None
+    assert endpoints() == [{"url": first, "events": ["*"], "livemode": True}]
+    assert put(second) == second
+    inside = {"webhookUrl": "http://169.254.169.254/latest"}
+    is_problem(nobody.put("/api/me", json=inside, headers=headers), 400, "url_not_allowed")
+    wrong = {"webhookUrl": "javascript:alert(1)"}
+    is_problem(nobody.put("/api/me", json=wrong, headers=headers), 400, "invalid_request")
+
+
 def test_a_token_has_every_scope_and_picks_the_mode_by_a_header(nobody: httpx.Client) -> None:
     token = registered(nobody)["token"]
     for path in ("/v1/orders", "/v1/balances", "/api/api-keys"):
