@@ -79,7 +79,7 @@ def test_rules_are_versioned_per_mode_and_listed_of_both(admin: httpx.Client) ->
 
 def test_only_the_version_that_was_seen_is_replaced(admin: httpx.Client) -> None:
     version = put(admin, fallback="stripe")["version"]
-    other = {"rules": [], "version": version - 1}
+    other: dict[str, Any] = {"rules": [], "version": version - 1}
     refused = admin.put("/api/routing-rules", json=other)
     is_problem(refused, 409, "concurrent_change")
     assert put(admin, rules=[], version=version)["version"] == version + 1
