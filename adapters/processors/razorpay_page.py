@@ -4,6 +4,8 @@ Source: razorpay.com/docs, Hosted Checkout: a POST to `/v1/checkout/embedded`, a
 comes back as a POST to `callback_url`.
 """
 
+from urllib.parse import urljoin
+
 from adapters.processors.razorpay import API_URL
 from commands.customer_page import Choice, Collecting, TestCard, VendorForm
 
@@ -33,7 +35,7 @@ class RazorpayPage:
             return None
         if self._is_sandbox:
             return VendorForm(
-                action=f"{self._base_url}/checkout/{asked.reference}/pay",
+                action=urljoin(self._base_url, f"/checkout/{asked.reference}/pay"),
                 fields=(("callback_url", asked.back_url),),
                 choice=Choice(name="outcome", label="Outcome of the test", options=_OUTCOMES),
             )

@@ -4,6 +4,7 @@ Source: docs.stripe.com/payments/payment-element, /security/guide#content-securi
 """
 
 from typing import Final
+from urllib.parse import urljoin
 
 from adapters.processors.stripe import API_URL
 from commands.customer_page import Choice, Collecting, TestCard, VendorForm, VendorScript
@@ -39,7 +40,8 @@ class StripePage:
     """
 
     def __init__(self, *, base_url: str = API_URL) -> None:
-        self._sandbox = None if base_url == API_URL else base_url
+        # The sandbox's pages are at its root, beside both dialects.
+        self._sandbox = None if base_url == API_URL else urljoin(base_url, "/").rstrip("/")
         self.cards: tuple[TestCard, ...] = CARDS if self._sandbox else ()
 
     def collect(self, asked: Collecting) -> VendorForm | VendorScript | None:

@@ -32,6 +32,8 @@ def fields_of(request: Request) -> Json:
 def answer(box: Box, request: Request, fields: Json) -> Answer:
     """Answer a customer's request: `/checkout/:order_id[/pay]`, `/v1/payments/:id/authenticate`."""
     steps = request.path.strip("/").split("/")
+    if len(steps) < 2:  # noqa: PLR2004 - every page is of something; browsers ask for icons, too
+        return json_answer(404, {"error": "no such page"})
     try:
         if steps[0] == "checkout":
             return _checkout(box, request, steps, fields)

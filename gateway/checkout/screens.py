@@ -76,8 +76,19 @@ def _declined(visit: Visit) -> str:
     return _problem(words.declined(failure), " ".join(part for part in said if part))
 
 
+def _went_on(visit: Visit) -> str:
+    """Say why the customer is asked again, where another processor follows a no."""
+    before = visit.order.attempts[-2:-1]
+    failure = before[0].failure if before else None
+    if failure is None:
+        return ""
+    return _problem(
+        words.declined(failure), "Nothing was charged. You can pay in another way here."
+    )
+
+
 def vendor_form(visit: Visit, form: VendorForm, *, again: bool) -> Screen:
-    """Send the customer to the processor's own page, by a plain form."""
+    """Send the customer to the processor's own page, by a plain form; `again` after its no."""
     hidden = "\n".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in form.fields
@@ -92,7 +103,8 @@ def vendor_form(visit: Visit, form: VendorForm, *, again: bool) -> Screen:
             f'<label class="field" for="choice">{escape(form.choice.label)}</label>\n'
             f'<select id="choice" name="{escape(form.choice.name)}">{options}</select>\n'
         )
-    problem = _problem("The payment did not go through.", "You can try again.") if again else ""
+    problem = _problem("The payment did not go through.", "You can try again.")
+    problem = problem if again else _went_on(visit)
     amount = escape(words.money(visit.order.amount))
     body = f"""<section class="box" aria-labelledby="pay">
 <h2 id="pay">Payment</h2>
@@ -103,7 +115,7 @@ def vendor_form(visit: Visit, form: VendorForm, *, again: bool) -> Screen:
 {_leave(visit)}</section>"""
     # Browsers hold the policy against redirects behind a form too: the way back to the shop is one.
     forms = (form.action, *([visit.return_url] if visit.return_url else []))
-    return _beside(visit, "Declined" if again else "Pay", body, vendor=Vendor(forms=forms))
+    return _beside(visit, "Declined" if problem else "Pay", body, vendor=Vendor(forms=forms))
 
 
 def vendor_script(visit: Visit, script: VendorScript) -> Screen:
@@ -114,7 +126,7 @@ def vendor_script(visit: Visit, script: VendorScript) -> Screen:
 <h2 id="pay">Payment</h2>
 <noscript><div class="problem"><p><strong>Your card is asked for by a script of our payment service.
 </strong> Please allow JavaScript for this page and load it again.</p></div></noscript>
-<div class="problem" role="alert" id="problem" tabindex="-1" hidden><p></p></div>
+{_went_on(visit)}<div class="problem" role="alert" id="problem" tabindex="-1" hidden><p></p></div>
 <form id="vendor" {data}>
 <div id="card"><p class="soft">Loading the card form…</p></div>
 <button disabled>Pay {amount}</button>

@@ -60,7 +60,7 @@ PAY = Operation(
     body_media=FORM,
     body_required=True,
     body_example={"page": f"0.{'a' * 64}", "card": "sbx_approve"},
-    codes=(*_PAGE_CODES, "forbidden"),
+    codes=(*_PAGE_CODES, "forbidden", "reconciling"),
 )
 NEXT = Operation(
     id="continueCheckout",
@@ -178,7 +178,8 @@ async def onward(request: Request[Any, Any, Any], checkout_id: FromPath[str]) ->
 @get("/checkout/{checkout_id:str}/return", opt={"operation": RETURN}, exception_handlers=ON_ERROR)
 async def returned(request: Request[Any, Any, Any], checkout_id: FromPath[str]) -> Response[bytes]:
     """Look the payment up and send the customer on; processors add parameters of their own."""
-    return await _returned(request, checkout_id, failed=False)
+    failed = request.query_params.get("redirect_status") == "failed"
+    return await _returned(request, checkout_id, failed=failed)
 
 
 @post(

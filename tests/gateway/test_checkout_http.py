@@ -433,13 +433,16 @@ def test_scripts_of_a_vendor_are_for_the_real_vendor_only() -> None:
     assert isinstance(real, VendorScript)
     assert real.script == SCRIPT
     assert StripePage().cards == ()
-    sandbox = StripePage(base_url="http://127.0.0.1:1").collect(ASKED)
+    sandbox = StripePage(base_url="http://127.0.0.1:1/stripe").collect(ASKED)
     assert isinstance(sandbox, VendorForm)
     assert sandbox.action == "http://127.0.0.1:1/pay/pi_1"
     razorpay = RazorpayPage().collect(ASKED)
     assert isinstance(razorpay, VendorForm)
     assert razorpay.action == "https://api.razorpay.com/v1/checkout/embedded"
     assert dict(razorpay.fields)["callback_url"] == ASKED.back_url
+    sandbox = RazorpayPage(base_url="http://127.0.0.1:1/razorpay").collect(ASKED)
+    assert isinstance(sandbox, VendorForm)
+    assert sandbox.action == "http://127.0.0.1:1/checkout/pi_1/pay"
 
 
 def test_secrets_of_an_open_challenge_are_in_no_repr() -> None:
