@@ -29,6 +29,7 @@ from tests.benchmarks import (
     merchants,
     report,
     stripe_worker,
+    webhooks,
     whole_life,
 )
 from tests.benchmarks.measure import Outcome, Size
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "append": append.run,
     "http": http_orders.run,
     "life": whole_life.run,
+    "webhooks": webhooks.run,
     "merchants": merchants.run,
     "catch_up": catch_up.run,
     "growth": growth.run,

@@ -79,6 +79,7 @@ class Servers:
             nats_url=nats_url or self.nats.url,
             master_keys=f"k1:{secrets.token_hex(32)}",
             sandbox_latency_s="0",
+            webhook_allow_cidrs="127.0.0.0/8",
             rate_limit_key="0",
             rate_limit_address="0",
         )

@@ -1,9 +1,10 @@
 """Whole lives of orders against a four-step workflow of DBOS with eight workers.
 
-A life: created, paid, authorized and captured at the in-process sandbox (latency 0), and shown as
-captured by the read model. Webhooks out do not exist yet. The producer is this process, through the
-commands, 64 orders at a time; one `loop work` does everything else. DBOS runs in one process of its
-own: no HTTP, no bank, no read model.
+A life: created, paid, authorized and captured at the in-process sandbox (latency 0), shown as
+captured by the read model, and told to the merchant's server by a webhook (`payment.captured`). The
+producer and the merchant's server are this process, through the commands, 64 orders at a time; one
+`loop work` does everything else. DBOS runs in one process of its own: no HTTP, no bank, no read
+model, nobody told.
 """
 
 import asyncio
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from adapters.wiring import Application
+from commands.add_endpoint import NewEndpoint, add_endpoint
 from commands.create_order import NewOrder, create_order
 from commands.pay_order import PayOrder, pay_order
 from tests.benchmarks.measure import Bar, Outcome, Size, compared, interleaved
 from tests.benchmarks.memory import family_cpu_s
+from tests.benchmarks.sink import Sink, sink
 from tests.benchmarks.stack import Servers, Shop, level, query_until, shops, working
 
 AT_A_TIME = 64
@@ -41,6 +44,7 @@ class Lives:
     shop: Shop
     database_url: str
     pids: tuple[int, ...]
+    told: Sink
     played: int = 0
 
     async def measured(self, lives: int) -> "Measured":
@@ -74,15 +78,22 @@ class Lives:
         """Wait until the read model shows all of them as captured."""
         query = "SELECT count(*) FROM orders WHERE status = 'captured'"
         await query_until(self.database_url, query, self.played)
+        await self.told.until(self.played)
 
 
 @asynccontextmanager
 async def ours(servers: Servers) -> AsyncIterator[Lives]:
     """Run a worker and play the first lives."""
     settings = servers.settings()
-    async with shops(settings, 1) as (app, made), working(settings) as worker:
+    async with (
+        shops(settings, 1) as (app, made),
+        sink() as told,
+        working(settings) as worker,
+    ):
+        wanted = NewEndpoint(url=told.url, events=("payment.captured",))
+        await add_endpoint(app.ports, made[0].caller, wanted)
         await level(settings.database_url)
-        lives = Lives(app, made[0], settings.database_url, (worker, *servers.pids))
+        lives = Lives(app, made[0], settings.database_url, (worker, *servers.pids), told)
         await lives.measured(WARM_UP)
         yield lives
 
@@ -114,7 +125,7 @@ async def run(servers: Servers, size: Size) -> Outcome:
         )
     against = "DBOS, four-step workflow, 8 workers"
     rate = compared(
-        "whole life: create, pay, captured, in the read model (no webhooks yet)",
+        "whole life: create, pay, captured, in the read model, webhook sent",
         [measured.rate for measured in a],
         "orders/s",
         against,
