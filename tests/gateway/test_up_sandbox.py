@@ -136,6 +136,20 @@ def test_what_it_cannot_do_it_says(running: Up, words: tuple[str, ...]) -> None:
     assert "the sandbox says: " in done.stderr
 
 
+def test_another_merchant_is_connected_by_a_verb(running: Up) -> None:
+    made = loop(
+        "keys", "create", "--new-merchant", "Tea", "--data", home(running), "--json"
+    )  # fmt: skip
+    merchant = json.loads(made.stdout)["merchantId"]
+    before = endpoints(running)
+
+    connected = told(running, "connect", "--merchant", merchant, "--loop-url", running.url)
+
+    assert connected == {"merchantId": merchant, "processors": ["stripe", "razorpay"]}
+    new = {f"{running.url}/webhooks/{name}/{merchant}" for name in ("stripe", "razorpay")}
+    assert set(endpoints(running)) == {*before, *new}
+
+
 async def test_killed_it_comes_back_with_its_books_at_the_same_place(
     running: Up, order: dict[str, Any]
 ) -> None:
