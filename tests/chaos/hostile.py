@@ -31,6 +31,8 @@ from tests.chaos.verdict import History, Verdict
 from tests.sandbox_server import SandboxServer, sandbox_server
 
 ROLES: Final = ("gateway", "worker", "worker")
+CALL_LIMIT_S: Final = "5"
+"""Short, for many calls hang; on a busy machine good ones take their time, too."""
 KILL_EVERY_S: Final = 2.5
 AIMED: Final = 0.7
 AIM_S: Final = 1.0
@@ -106,6 +108,7 @@ def hostile(
             folder,
             whole=True,
             port=str(free_port()),
+            call_limit_s=CALL_LIMIT_S,
             stripe_base_url=server.ready.stripe_url,
             razorpay_base_url=server.ready.razorpay_url,
         ) as all_of_it,

@@ -174,9 +174,8 @@ def troupe(
             nats_url=nats.url,
             master_keys=f"k1:{secrets.token_hex(32)}",
             lease_s="600",  # A lease that only time ends counts as stuck.
-            call_limit_s="2",
             log_level="warning",
-            **more,
+            **{"call_limit_s": "2", **more},
         )
         storm = {
             "environment": settings.environment(),
