@@ -26,7 +26,6 @@ from domain.metadata import Mode
 
 LEASE: Final = "loop.reconciler"
 POLL_S: Final = 2.0
-"""How often a worker asks for the lease, and whether the log was restored."""
 AGAIN: Final = 5
 """After so many polls an account that could not be listed after a restore is tried again."""
 LOOKS_EVERY: Final = timedelta(hours=1)
@@ -80,14 +79,23 @@ class Reconciler:
         look: asks a processor about an attempt and records what it says.
         every_s: seconds between rounds.
         call_limit_s: of one call, in seconds.
+        poll_s: how often it asks for the lease, and whether the log was restored.
     """
 
     def __init__(
-        self, ports: Ports, look: Look, database_url: str, *, every_s: float, call_limit_s: float
+        self,
+        ports: Ports,
+        look: Look,
+        database_url: str,
+        *,
+        every_s: float,
+        call_limit_s: float,
+        poll_s: float = POLL_S,
     ) -> None:
         self._ports = ports
         self._url = database_url
         self._every_s = every_s
+        self._poll_s = poll_s
         self._lister = Lister(ports, look, call_limit_s=call_limit_s)
         self._released: str | None = None
         self._looked_at = datetime.min.replace(tzinfo=UTC)
@@ -100,11 +108,11 @@ class Reconciler:
                     await self._lead(db, stop)
             except (psycopg.Error, OSError, Unavailable) as error:
                 log.warning("reconciler_pauses", cause=type(error).__name__)
-            await set_within(stop, POLL_S)
+            await set_within(stop, self._poll_s)
 
     async def _lead(self, db: AsyncConnection[Any], stop: asyncio.Event) -> None:
         while not stop.is_set() and not await events.try_lock(db, LEASE):
-            await set_within(stop, POLL_S)
+            await set_within(stop, self._poll_s)
         last, polls = -self._every_s, 0
         clock = asyncio.get_running_loop().time
         while not stop.is_set():
@@ -114,7 +122,7 @@ class Reconciler:
             elif polls % AGAIN == 0 and await self._waiting(db):
                 await self.round(db, stop, only_restored=True)
             polls += 1
-            await set_within(stop, POLL_S)
+            await set_within(stop, self._poll_s)
 
     async def _waiting(self, db: AsyncConnection[Any]) -> bool:
         """Tell whether merchants may wait because this log is a restored one."""

@@ -27,6 +27,8 @@ from commands.sagas.payment import PaymentSaga
 from projections import PROJECTIONS
 
 HOUSEKEEPING_S: Final = 3600.0
+NOBODY: Final = 0
+"""Who only looks ends no lease: the saga of the same process may be acting on the order."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,14 +59,14 @@ async def _saga(app: Application, stop: asyncio.Event) -> None:
 
 async def _inbox(app: Application, stop: asyncio.Event) -> None:
     settings = app.settings
-    saga = PaymentSaga(app.ports, worker=app.due.worker, call_limit_s=settings.call_limit_s)
+    saga = PaymentSaga(app.ports, worker=NOBODY, call_limit_s=settings.call_limit_s)
     worker = InboxWorker(app.ports, app.inbox, saga.look_at, settings.database_url)
     await worker.run(stop)
 
 
 async def _reconciler(app: Application, stop: asyncio.Event) -> None:
     settings = app.settings
-    saga = PaymentSaga(app.ports, worker=app.due.worker, call_limit_s=settings.call_limit_s)
+    saga = PaymentSaga(app.ports, worker=NOBODY, call_limit_s=settings.call_limit_s)
     role = Reconciler(
         app.ports,
         saga.look_at,

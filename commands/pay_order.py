@@ -54,6 +54,7 @@ async def pay_order(
         NotFound: no such order.
         Rejected: `invalid_status`, `order_quarantined`, `no_processor`, `idempotency_key_reused`.
         Conflict: `concurrent_change`, `idempotency_in_progress`.
+        Unavailable: `reconciling`, after a restore.
     """
     if not is_id(order_id, "ord"):
         raise not_found()

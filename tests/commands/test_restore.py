@@ -35,7 +35,7 @@ from tests.commands.market import CALL_LIMIT_S, Market
 from tests.conftest import at_database
 from tests.sandbox_server import SandboxServer, sandbox_server
 from tests.shop import Shop
-from tests.waiting import until
+from tests.waiting import running, until
 
 BASE = 10_000
 OPERATOR = Caller(actor=Actor("operator", "tests"), merchant_id="", mode="test", correlation_id="t")
@@ -231,3 +231,31 @@ async def test_s20_an_account_that_cannot_be_listed_keeps_holding_its_merchant_b
         site.server.control("DELETE", f"faults/{rule}")
         await reconcile(market, only_restored=True)
         assert (await paid(market, order)).status == "captured"
+
+
+async def test_s20_the_running_reconciler_sees_the_restore_by_itself(site: Site) -> None:
+    async with site.open() as market:
+        ports, url = market.app.ports, market.app.settings.database_url
+        saga = PaymentSaga(ports, worker=0, call_limit_s=20)
+        roles = [
+            Reconciler(ports, saga.look_at, url, every_s=3600, call_limit_s=20, poll_s=0.05)
+            for _ in range(2)
+        ]
+        async with running(*roles):
+            await until(lambda: _listed(market))
+            await site.restored()
+            held = ports.reconciliation.holds_back
+            order_id = new_id("ord")
+
+            async def released() -> bool:
+                return await held(site.merchant_id, "test", order_id) is None
+
+            await until(released, 60)
+        async with market.app.pool.connection() as db:
+            rows = await (await db.execute("SELECT mode FROM merchants_reconciled")).fetchall()
+        assert {row[0] for row in rows} == {"test", "live"}
+
+
+async def _listed(market: Market) -> bool:
+    async with market.app.pool.connection() as db:
+        return await (await db.execute("SELECT FROM reconciled")).fetchone() is not None

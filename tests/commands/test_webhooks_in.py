@@ -8,13 +8,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from adapters.inbox_worker import InboxWorker
 from commands.configure_processor import ProcessorAccount, configure_processor
 from commands.processor import Credentials
 from commands.register_merchant import register_merchant
+from commands.sagas.payment import PaymentSaga
 from domain.order.state import Order
 from tests.commands.door import SECRET, Door, razorpay_headers, stripe_event, stripe_headers
 from tests.commands.market import Market
 from tests.shop import Shop
+from tests.waiting import running
 
 BASE = 10_000
 DELIVERIES = (7001, 7002, 7003, 7004, 7005, 7006, 7007, 7008)
@@ -318,3 +321,16 @@ async def test_a_key_that_was_rolled_keeps_the_hints_of_older_attempts(
     market.authenticate(order)
     await door.apply()
     assert (await market.shop.read(order.id)).amount_authorized == BASE
+
+
+async def test_the_worker_of_the_inbox_is_woken_by_what_arrives(door: Door) -> None:
+    order = await challenged(door)
+    await door.apply()
+    saga = PaymentSaga(door.app.ports, worker=0, call_limit_s=20)
+    worker = InboxWorker(
+        door.app.ports, door.app.inbox, saga.look_at, door.app.settings.database_url
+    )
+    async with running(worker):
+        door.market.authenticate(order)
+        order = await door.market.shop.until(order.id, lambda o: o.amount_authorized == BASE)
+    assert await door.states() <= {"applied", "known", "new"}
