@@ -60,7 +60,8 @@ class PaymentSaga(AtProcessor):
             return
         act = await self.prepared(row, order, rows[-1].metadata.event_id)
         if blocked(act):
-            result = without_credentials(act, await self.failover_of(order))
+            failover = await self.failover_of(order)
+            result = without_credentials(act, failover, self._ports.now())
         else:
             result = await self._steps[row.operation](act)
         match result:

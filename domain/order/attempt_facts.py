@@ -6,6 +6,7 @@ from domain import events as e
 from domain.money import EXPONENTS, Money
 from domain.order import commands as c
 from domain.order.rules import (
+    CREDENTIALS_DESTROYED,
     Events,
     after_authorization,
     authorization,
@@ -130,7 +131,10 @@ def _following(order: Order, command: c.RecordDeclined) -> e.Next:
 
 
 def record_unknown(order: Order, command: c.RecordUnknown) -> Events:
-    """Write a doubt down, once, while the operation is still waited for."""
+    """Write a doubt down, once, while the operation is still waited for.
+
+    Once more where the processor cannot be asked any more: nothing but a person ends that.
+    """
     attempt = order.attempt(command.attempt_id)
     assert attempt is not None, "only what was routed can be in doubt"
     capture, refund = order.capture(command.subject), order.refund(command.subject)
@@ -140,6 +144,13 @@ def record_unknown(order: Order, command: c.RecordUnknown) -> Events:
         "capture": capture is not None and capture.status == "pending",
         "refund": refund is not None and refund.status == "pending",
     }
+    if command.cause == CREDENTIALS_DESTROYED and command.subject not in order.unasked:
+        waiting = {
+            "authorize": attempt.status in {"in_flight", "challenged", "unknown"},
+            "void": attempt.void_key is not None,
+            "capture": capture is not None and capture.status in {"pending", "unknown"},
+            "refund": refund is not None and refund.status in {"pending", "unknown"},
+        }
     if not waiting[command.operation]:
         return ()
     unknown = e.OutcomeUnknown(

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from domain import events as e
 from domain.metadata import Metadata
 from domain.money import Money
+from domain.order.rules import CREDENTIALS_DESTROYED
 from domain.order.state import (
     Attempt,
     Capture,
@@ -232,6 +233,8 @@ def _declined(order: Order, event: e.OrderDeclined, meta: Metadata) -> Order:
 
 
 def _unknown(order: Order, event: e.OutcomeUnknown, meta: Metadata) -> Order:
+    if event.cause == CREDENTIALS_DESTROYED:
+        order = replace(order, unasked=(*order.unasked, event.subject))
     match event.operation:
         case "authorize":
             change = {"status": "unknown", "doubt": "authorize"}

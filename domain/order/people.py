@@ -104,6 +104,7 @@ def _doubts(order: Order, now: datetime, windows_s: Mapping[str, float]) -> Iter
     )
     for subject, processor, operation, since in (*attempts, *captures, *refunds):
         over = (now - since).total_seconds() > windows_s.get(processor, 0)
+        over = over or subject in order.unasked
         rest = "and cannot be looked up any more" if over else "and is being looked up"
         yield Case(
             kind="outcome_unknown",

@@ -1,6 +1,6 @@
 """What several rules share: intents, ends, discrepancies, and the words of a refusal."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from domain import events as e
 from domain.errors import Rejected
@@ -17,6 +17,8 @@ ATTEMPTS_MAX = 10
 
 STRAY_REFUNDS_MAX = 5
 """How often stray money is sent back before a person has to look."""
+CREDENTIALS_DESTROYED: Final = "credentials_destroyed"
+"""Cause of a doubt that no lookup can end: whoever could ask the processor was removed by force."""
 
 
 def may_fail_over(order: Order, failover: Failover, retry_class: str) -> bool:

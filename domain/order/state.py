@@ -197,6 +197,7 @@ class Order(State, frozen=True, kw_only=True):
         cancel_requested: set by a cancel while an attempt was open; nothing captures after it.
         ended: an end without money; proven, so nothing can follow but strays.
         fees: what a fee is known of already: kind and subject.
+        unasked: subjects in doubt whose processor cannot be asked: the credentials are destroyed.
     """
 
     id: str
@@ -223,6 +224,7 @@ class Order(State, frozen=True, kw_only=True):
     failure: Failure | None = None
     discrepancies: tuple[Discrepancy, ...] = ()
     fees: tuple[tuple[str, str], ...] = ()
+    unasked: tuple[str, ...] = ()
 
     @property
     def quarantine(self) -> tuple[str, ...]:

@@ -1,14 +1,16 @@
 """R13: a processor is disabled, removed or removed by force while orders still need it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from commands.configure_processor import ProcessorAccount, configure_processor
 from commands.remove_processor import remove_processor
-from commands.sagas.destroyed_credentials import CAUSE
 from domain.errors import Rejected
 from domain.events import OutcomeUnknown
+from domain.order.people import cases
+from domain.order.rules import CREDENTIALS_DESTROYED
 from domain.order.state import Order
 from tests.commands.market import Market
 
@@ -42,6 +44,13 @@ async def causes(market: Market, order: Order) -> list[tuple[str, str]]:
     return [(r.data.operation, r.data.cause) for r in rows if isinstance(r.data, OutcomeUnknown)]
 
 
+def for_people(order: Order) -> list[tuple[str, bool]]:
+    """What a person is told at once, although the processor could be asked for a year."""
+    year = {"stripe": 366 * 86_400.0}
+    found = cases(order, {}, now=datetime.now(UTC), windows_s=year)
+    return [(case.kind, case.urgent) for case in found]
+
+
 @pytest.mark.parametrize("gone", [disabled, removed])
 async def test_r13_what_was_begun_goes_on_and_nothing_new_begins(
     market: Market, gone: Going
@@ -73,7 +82,8 @@ async def test_r13_after_a_removal_by_force_a_refund_waits_for_a_person(market: 
     assert found is not None
     assert (taken.status, found.status) == ("captured", "unknown")
     assert market.book(taken)["refunded"] == 0
-    assert await causes(market, taken) == [("refund", CAUSE)]
+    assert await causes(market, taken) == [("refund", CREDENTIALS_DESTROYED)]
+    assert for_people(taken) == [("outcome_unknown", True)]
 
 
 async def test_r13_after_a_removal_by_force_nobody_is_charged_and_no_doubt_is_guessed(
@@ -89,7 +99,11 @@ async def test_r13_after_a_removal_by_force_nobody_is_charged_and_no_doubt_is_gu
     # Never sent is proven, so this one ends; the others may have money at the processor.
     assert (unsent.status, market.book(unsent)["payments"]) == ("failed", [])
     assert [a.proof for a in unsent.attempts] == ["not_sent"]
-    assert late.status == "requires_action"
-    assert doubted.status == "processing"
-    assert [cause for _, cause in await causes(market, doubted)][-1:] == [CAUSE]
-    assert late.amount_captured == doubted.amount_captured == 0
+    assert (late.status, doubted.status) == ("requires_action", "processing")
+    market.later(timedelta(minutes=16))
+    for _ in range(3):
+        late, doubted = await market.round([late, doubted])
+    for order in (late, doubted):
+        assert (order.status, order.amount_captured) == ("processing", 0)
+        assert (await causes(market, order)).count(("authorize", CREDENTIALS_DESTROYED)) == 1
+        assert for_people(order) == [("outcome_unknown", True)]
