@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 
 from commands.ports import DueRow
-from commands.processor import Observed
+from commands.processor import Observed, Referenced, Succeeded
 from commands.remove_processor import remove_processor
+from commands.sagas.calls import attempt_call
 from commands.sagas.payment import PaymentSaga
 from domain.errors import Rejected
+from domain.order.commands import RecordReference
 from domain.order.state import Order
 from gateway.views import render_payment
 from tests.adapters.processors.wire import unused_url
@@ -18,6 +20,36 @@ from tests.commands.market import CALL_LIMIT_S, Market
 
 BASE = 10_000
 CARD = "pm_card_visa"
+
+
+async def test_s1_a_worker_that_cannot_reach_stripe_knows_nothing_of_one_that_died(
+    market: Market,
+) -> None:
+    order = await market.order(CARD, BASE)
+    ports, attempt = market.app.ports, order.attempts[0]
+    (row,) = await market.app.due.claim(limit=1)
+    stripe = ports.processors["stripe"]
+    credentials = await ports.vault.credentials(order.merchant_id, "test", "stripe", 1)
+    call = attempt_call(order, attempt)
+    made = await stripe.prepare(call, credentials)
+    assert isinstance(made, Referenced)
+    saga = PaymentSaga(ports, worker=market.app.due.worker, call_limit_s=CALL_LIMIT_S)
+    act = await saga.prepared(row, order, "evt_1")
+    known = RecordReference(attempt_id=attempt.id, reference=made.reference)
+    await saga.record(act, known, None)
+    assert isinstance(await stripe.authorize(call, made.reference, credentials), Succeeded)
+    # Worker A is dead now: what it was told, nobody knows. B has no way to Stripe.
+    await market.app.due.again(row, in_s=0)
+    await stripe.aclose()
+    home, stripe._base_url = stripe._base_url, unused_url()  # type: ignore[attr-defined]
+    (order,) = await market.round([order])
+    assert (order.status, len(order.attempts)) == ("processing", 1)
+    assert "attempt_fenced" not in await market.shop.events(order.id)
+    await stripe.aclose()
+    stripe._base_url = home  # type: ignore[attr-defined]
+    (order,) = await market.settle([order])
+    book = market.book(order)
+    assert (order.status, book["captured"], len(book["payments"])) == ("captured", BASE, 1)
 
 
 async def test_s3_what_was_lost_before_an_outage_of_thirty_hours_is_charged_once(
