@@ -87,6 +87,7 @@ def _show(found: "Sequence[Status]") -> None:
         table.add_column(name, justify="left" if name in {"PROJECTION", "TABLES", ""} else "right")
     for one in found:
         lag = f"{one.lag_events} ({one.lag_seconds:.1f} s)" if one.lag_events else "0"
+        lag = "" if one.role == "kept" else lag
         tables = f"{one.name}_v{one.version} {one.role}"
         numbers = (str(one.position), str(one.head), lag, str(one.parked))
         table.add_row(one.name, tables, *numbers, _state(one), style=_style(one))
