@@ -29,6 +29,9 @@ def test_every_verb_is_documented() -> None:
 
 def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
     (script,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    (receiver,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "receiver.py").write_text(receiver, encoding="utf-8")
+    script = script.replace("4000", str(free_port()))
     port = free_port()
     script = script.replace("127.0.0.1:3000", f"127.0.0.1:{port}")
     script = script.replace(".venv/bin/loop", str(Path(sys.executable).parent / "loop"))
@@ -56,3 +59,4 @@ def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
     assert '"status":"captured"' in played.stdout
     assert '"type":"refund"' in played.stdout
     assert "refund_requested" in played.stdout
+    assert "verified payment.captured" in played.stdout
