@@ -8,7 +8,7 @@ import hmac
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -30,6 +30,7 @@ CLIENTS_MAX: Final = 512
 USER_AGENT: Final = b"Loop-Webhooks/1.0"
 
 Headers = list[tuple[bytes, bytes]]
+_Got = tuple[int, Mapping[bytes, bytes], str]
 
 
 class SigningKey(msgspec.Struct, frozen=True):
@@ -119,15 +120,16 @@ class Sender:
         self, guard: AddressGuard, *, connections: int, tls: ssl.SSLContext | None = None
     ) -> None:
         self._backend = GuardedBackend(guard)
-        self._connections = connections
+        self._room = connections
         self._tls = tls
-        self._pools: OrderedDict[tuple[str, str], httpcore.AsyncConnectionPool] = OrderedDict()
+        self._idle: OrderedDict[tuple[str, str], list[httpcore.AsyncHTTPConnection]] = OrderedDict()
         self._urls: dict[str, httpcore.URL] = {}
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        while self._pools:
-            await self._pools.popitem()[1].aclose()
+        """Close the connections that nothing is sent over."""
+        while self._idle:
+            for connection in self._idle.popitem()[1]:
+                await connection.aclose()
 
     async def send(self, endpoint_id: str, url: str, headers: Headers, content: bytes) -> Answer:
         """Make one attempt; whatever goes wrong is in the answer."""
@@ -153,21 +155,77 @@ class Sender:
             retry_after_s=retry_after_s(after.decode("latin-1") if after else None, _now()),
         )
 
-    async def _sent(
-        self, endpoint_id: str, url: str, headers: Headers, content: bytes
-    ) -> tuple[int, Mapping[bytes, bytes], str]:
-        target = self._url(url)
-        pool = await self._pool(endpoint_id, url)
-        sent = [(b"Content-Type", b"application/json"), (b"User-Agent", USER_AGENT), *headers]
-        async with pool.stream("POST", target, headers=sent, content=content) as response:
+    async def _sent(self, endpoint_id: str, url: str, headers: Headers, content: bytes) -> _Got:
+        request = self._request(url, headers, content)
+        key = (endpoint_id, url)
+        kept = await self._kept(key)
+        if kept is not None:
+            try:
+                return await self._over(key, kept, request)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                # The other side closed it while we sent: that says nothing of the endpoint.
+                request = self._request(url, headers, content)
+        connection = httpcore.AsyncHTTPConnection(
+            origin=request.url.origin,
+            ssl_context=self._context() if url.startswith("https:") else None,
+            keepalive_expiry=KEEP_ALIVE_S,
+            network_backend=self._backend,
+        )
+        return await self._over(key, connection, request)
+
+    async def _over(
+        self,
+        key: tuple[str, str],
+        connection: httpcore.AsyncHTTPConnection,
+        request: httpcore.Request,
+    ) -> _Got:
+        """Send over a connection, and keep it if it is good for more."""
+        try:
+            response = await connection.handle_async_request(request)
             received, prefix = 0, b""
-            async for part in response.aiter_stream():
+            assert isinstance(response.stream, AsyncIterable), "it is an asynchronous connection"
+            async for part in response.stream:
                 prefix = prefix if len(prefix) >= 4 * PREFIX_CHARS else prefix + part
                 received += len(part)
                 if received > READ_MAX:
                     break
-            found = {name.lower(): value for name, value in response.headers}
-            return response.status, found, prefix[: 4 * PREFIX_CHARS].decode("utf-8", "replace")
+            await response.aclose()
+        except BaseException:
+            await connection.aclose()
+            raise
+        if connection.is_idle() and len(idle := self._idle.setdefault(key, [])) < self._room:
+            idle.append(connection)
+            self._idle.move_to_end(key)
+        else:
+            await connection.aclose()
+        found = {name.lower(): value for name, value in response.headers}
+        return response.status, found, prefix[: 4 * PREFIX_CHARS].decode("utf-8", "replace")
+
+    async def _kept(self, key: tuple[str, str]) -> httpcore.AsyncHTTPConnection | None:
+        """Return an idle connection of an endpoint; close what is not good any more."""
+        for old in list(self._idle)[: max(0, len(self._idle) - CLIENTS_MAX)]:
+            for connection in self._idle.pop(old):
+                await connection.aclose()
+        idle = self._idle.get(key, [])
+        while idle:
+            connection = idle.pop()
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    def _request(self, url: str, headers: Headers, content: bytes) -> httpcore.Request:
+        target = self._url(url)
+        default = {b"http": 80, b"https": 443}[target.scheme]
+        port = b"" if target.port in {None, default} else b":%d" % (target.port or default)
+        host = b"[%b]" % target.host if b":" in target.host else target.host
+        fixed = [
+            (b"Host", host + port),
+            (b"Content-Type", b"application/json"),
+            (b"Content-Length", b"%d" % len(content)),
+            (b"User-Agent", USER_AGENT),
+        ]
+        return httpcore.Request("POST", target, headers=[*fixed, *headers], content=content)
 
     def _context(self) -> ssl.SSLContext:
         """Return the one context of all: reading the certificates takes a while."""
@@ -189,23 +247,6 @@ class Sender:
                 target=target,
             )
         return known
-
-    async def _pool(self, endpoint_id: str, url: str) -> httpcore.AsyncConnectionPool:
-        """Return the connections of an endpoint; those that were not used for longest go."""
-        key = (endpoint_id, url)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = httpcore.AsyncConnectionPool(
-                ssl_context=self._context() if url.startswith("https:") else None,
-                max_connections=self._connections,
-                keepalive_expiry=KEEP_ALIVE_S,
-                network_backend=self._backend,
-            )
-        self._pools.move_to_end(key)
-        for old in list(self._pools)[: max(0, len(self._pools) - CLIENTS_MAX)]:
-            if not self._pools[old].connections:
-                del self._pools[old]
-        return pool
 
 
 def _now() -> datetime:
