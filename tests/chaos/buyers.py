@@ -143,10 +143,18 @@ class Buyers:
         now = asyncio.get_running_loop().time()
         asked = [row[0] for row in await rows.fetchall() if row[0] in self.sold]
         due = [one for one in asked if now > self._acted.get(one, -ACT_AGAIN_S) + ACT_AGAIN_S]
-        for order_id in due:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(order_id: str) -> None:
             again = order_id in self._acted
             self._acted[order_id] = now
-            await self._act(order_id, again=again)
+            async with slots:
+                try:
+                    await self._act(order_id, again=again)
+                except httpx.TransportError as error:
+                    self.odd[f"customer {type(error).__name__}"] += 1
+
+        await asyncio.gather(*(one(order_id) for order_id in due))
 
     async def _act(self, order_id: str, *, again: bool) -> None:
         order = (await self._shop.get(f"/v1/orders/{order_id}")).json()
