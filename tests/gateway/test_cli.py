@@ -40,6 +40,9 @@ def test_every_verb_that_answers_has_json() -> None:
         ("replay",),
         ("audit",),
         ("processors",),
+        ("vault",),
+        ("settlements",),
+        ("sagas",),
         ("sandbox", "faults"),
     }
     for path in commands():
