@@ -29,9 +29,12 @@ def driver() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(driver: Playwright, service: Service) -> Iterator[Browser]:
-    """Chromium that finds `loop.test` at the service and no other name anywhere."""
+    """Chromium that finds `loop.test` at the service and no other name anywhere.
+
+    `shop.test` is there for redirects that no route of a test sees; it answers 404.
+    """
     at = service.url.removeprefix("http://")
-    rules = f"MAP loop.test {at}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    rules = f"MAP loop.test {at}, MAP shop.test {at}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     browser = driver.chromium.launch(
         executable_path=CHROMIUM,
         args=[

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
 
 from adapters.processors.stripe_page import SCRIPT, StripePage
 from commands.customer_page import Collecting, VendorScript
@@ -307,7 +307,12 @@ def test_what_a_merchant_writes_runs_nowhere(client: httpx.Client, opens: Opens)
     url, _ = session(client, description=hostile, lineItems=items)
     page = opens().new_page()
     said: list[str] = []
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        said.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("console", lambda message: said.append(message.text))
     page.goto(url)
     expect(page.get_by_role("table")).to_contain_text(hostile)
