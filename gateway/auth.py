@@ -59,6 +59,7 @@ async def authenticated(
 
 
 async def _caller(request: Request[Any, Any, Any], deps: Deps, *, cached: bool) -> Caller:
+    mode = _mode(request)
     keys = _given(request, "X-API-Key")
     bearers = _given(request, "Authorization")
     if keys and bearers:
@@ -66,7 +67,7 @@ async def _caller(request: Request[Any, Any, Any], deps: Deps, *, cached: bool) 
     if keys:
         return await _of_key(request, deps, keys, cached=cached)
     if bearers:
-        return await _of_token(request, deps, bearers, cached=cached)
+        return await _of_token(request, deps, bearers, mode, cached=cached)
     raise Refused("missing_credentials")
 
 
@@ -90,7 +91,7 @@ async def _of_key(
 
 
 async def _of_token(
-    request: Request[Any, Any, Any], deps: Deps, given: list[str], *, cached: bool
+    request: Request[Any, Any, Any], deps: Deps, given: list[str], mode: Mode, *, cached: bool
 ) -> Caller:
     bearer = _BEARER.fullmatch(given[0].strip(" \t"))
     if len(given) > 1 or bearer is None:
@@ -103,7 +104,7 @@ async def _of_token(
         raise Refused("invalid_token")
     # A merchant has one user, who is called by the merchant's id.
     actor = Actor(kind="user", id=row.merchant_id)
-    return _made(request, row, actor, _mode(request), SCOPES)
+    return _made(request, row, actor, mode, SCOPES)
 
 
 def reaches(caller: Caller, mode: Mode) -> None:
@@ -121,7 +122,7 @@ def _over(row: KeyRow, deps: Deps) -> bool:
 
 
 def _mode(request: Request[Any, Any, Any]) -> Mode:
-    """Return the mode that somebody with an access token asks for: test, unless he says so."""
+    """Return the mode that is asked for: test, unless the header says so. A key has its own."""
     match single(request, "X-Loop-Mode"):
         case None | "test":
             return "test"

@@ -49,7 +49,7 @@ _HEADER_PARAMETERS: Final[dict[str, Json]] = {
         "name": "X-Loop-Mode",
         "in": "header",
         "required": False,
-        "description": "Which money, with an access token; an API key has a mode of its own.",
+        "description": "Which money, with an access token; a key has a mode, whatever this says.",
         "schema": {"type": "string", "enum": ["test", "live"], "default": "test"},
         "example": "test",
     },

@@ -218,6 +218,14 @@ def test_a_token_has_every_scope_and_picks_the_mode_by_a_header(nobody: httpx.Cl
         is_problem(answer, 400, "invalid_request")
 
 
+def test_a_key_has_its_mode_whatever_the_header_says(client: httpx.Client) -> None:
+    order = client.post("/v1/orders", json={"amount": 1}, headers={"X-Loop-Mode": "live"}).json()
+    assert order["livemode"] is False
+    for wrong in ("", "both"):
+        answer = client.get("/v1/orders", headers={"X-Loop-Mode": wrong})
+        is_problem(answer, 400, "invalid_request")
+
+
 def test_what_a_token_makes_is_the_users(nobody: httpx.Client, service: Service) -> None:
     made = registered(nobody)
     order = nobody.post("/v1/orders", json={"amount": 1}, headers=bearer(made["token"])).json()
