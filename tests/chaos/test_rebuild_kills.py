@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import json
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -17,13 +14,14 @@ from domain.events import AnyEvent
 from projections import PROJECTIONS
 from replay.compare import compare
 from tests.chaos.conftest import Log, WorkerProcess
+from tests.chaos.rebuilder import Rebuilder
 from tests.history import History, life
 from tests.waiting import until
 
 SEED = 20
 KILLS = 20
-ORDERS_PER_S = 30
-BEFORE = 800
+ORDERS_PER_S = 10
+BEFORE = 300
 """Orders that are there when it begins: long enough to build that a kill falls inside."""
 
 POSITIONS = "SELECT name || ' ' || version || ' ' || position FROM projection_positions"
@@ -36,38 +34,11 @@ def history(database_url: str) -> Iterator[History]:
     history.close()
 
 
-class Rebuilding:
-    """`loop projections rebuild --all` as a process."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self._settings = settings
-        self._log = log
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> "subprocess.Popen[str]":
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.cli", "projections", "rebuild", "--all", "--json"],
-                env=self._settings.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        return self._process
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.communicate(timeout=20)
-        self._process = None
-
-
 @pytest.fixture
-def rebuilding(settings: Settings, tmp_path: Path) -> Iterator[Rebuilding]:
-    process = Rebuilding(settings, tmp_path / "rebuild.log")
-    yield process
-    process.kill()
+def rebuilder(settings: Settings, tmp_path: Path) -> Iterator[Rebuilder]:
+    rebuilder = Rebuilder(settings.environment(), tmp_path / "rebuild.log")
+    yield rebuilder
+    rebuilder.kill()
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +62,7 @@ async def orders_flowing(history: History) -> AsyncIterator[list[int]]:
 
 
 async def test_a_rebuild_killed_at_twenty_random_moments_while_orders_flow_changes_nothing(
-    history: History, worker: WorkerProcess, rebuilding: Rebuilding, log: Log, settings: Settings
+    history: History, worker: WorkerProcess, rebuilder: Rebuilder, log: Log, settings: Settings
 ) -> None:
     rng = random.Random(SEED)
     history.append([fact for _ in range(BEFORE) for fact in life()])
@@ -107,18 +78,19 @@ async def test_a_rebuild_killed_at_twenty_random_moments_while_orders_flow_chang
     async with orders_flowing(history) as heads:
         for _ in range(KILLS):
             before, flowed = log.column(POSITIONS), len(heads)
-            process = rebuilding.start()
-            await until(lambda b=before, p=process: moved(log, b) or p.poll() is not None, 60)
+            rebuilder.start()
+            await until(lambda b=before: moved(log, b) or rebuilder.exit_code is not None, 60)
             await asyncio.sleep(rng.uniform(0, 0.4))
-            inside += process.poll() is None
-            rebuilding.kill()
+            inside += rebuilder.exit_code is None
+            rebuilder.kill()
             live = log.column("SELECT count(*) FROM projection_positions WHERE live")
             assert live == [len(PROJECTIONS)]
-            assert len(heads) > flowed
-        process = rebuilding.start()
-        out, _ = await asyncio.to_thread(process.communicate, timeout=120)
-        assert process.returncode == 0, out
-        reports = [json.loads(line) for line in out.splitlines()]
+            await until(lambda f=flowed: len(heads) > f, 60)
+        rebuilder.start()
+        await until(lambda: rebuilder.exit_code is not None, 120)
+        out = rebuilder.output.read_text()
+        assert rebuilder.exit_code == 0, out
+        reports = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     print(f"{inside} of {KILLS} kills fell into a rebuild")
     assert inside >= KILLS / 2
     assert {report["name"] for report in reports} == set(PROJECTIONS)
