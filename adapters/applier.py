@@ -14,7 +14,12 @@ from adapters.log import Connection, Row
 from adapters.read_models import blames_events, decoded, describe, park
 from projections.base import PerStream, Projection
 
-stopped = Gauge("projection_stopped", "Whether an event cannot be applied", ["projection"])
+stopped = Gauge(
+    "projection_stopped",
+    "Whether an event cannot be applied",
+    ["projection"],
+    multiprocess_mode="livemostrecent",
+)
 parked_total = Counter("projection_parked_total", "Streams that were parked", ["projection"])
 applied_total = Counter(
     "projection_events_total", "Events that were applied", ["projection", "source"]

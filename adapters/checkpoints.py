@@ -43,8 +43,16 @@ SUBJECT: Final = "audit.checkpoint"
 
 TOLD_AT_ONCE: Final = 100
 
-signed_size = Gauge("checkpoint_size", "Events under the newest signed checkpoint")
-refused = Gauge("checkpoint_refused", "Whether the tree is not the one that was signed before")
+signed_size = Gauge(
+    "checkpoint_size",
+    "Events under the newest signed checkpoint",
+    multiprocess_mode="livemostrecent",
+)
+refused = Gauge(
+    "checkpoint_refused",
+    "Whether the tree is not the one that was signed before",
+    multiprocess_mode="livemostrecent",
+)
 log = structlog.get_logger(__name__)
 
 _TROUBLE: Final = (psycopg.Error, OSError, TimeoutError, LookupError)

@@ -46,7 +46,10 @@ requests = Counter(
     "gateway_requests_total", "Calls of processors by what they came to", ["processor", "outcome"]
 )
 states = Gauge(
-    "circuit_state", "Processor accounts whose circuit is not closed", ["processor", "state"]
+    "circuit_state",
+    "Processor accounts whose circuit is not closed",
+    ["processor", "state"],
+    multiprocess_mode="livemostrecent",
 )
 log = structlog.get_logger(__name__)
 

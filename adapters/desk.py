@@ -29,8 +29,12 @@ _FOR_PEOPLE: Final[LiteralString] = (
     " UNION SELECT order_id FROM due WHERE tries >= %(tries)s ORDER BY 1 DESC LIMIT %(limit)s"
 )
 
-waiting = Gauge("saga_waiting", "Steps that orders wait for", ["state"])
-overdue = Gauge("saga_overdue", "Steps that are due and that nobody is at")
+waiting = Gauge(
+    "saga_waiting", "Steps that orders wait for", ["state"], multiprocess_mode="livemostrecent"
+)
+overdue = Gauge(
+    "saga_overdue", "Steps that are due and that nobody is at", multiprocess_mode="livemostrecent"
+)
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -68,7 +68,11 @@ latency_seconds = Histogram(
     ["event_type"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 600, 3600),
 )
-queue_depth = Gauge("webhook_queue_depth", "Deliveries that are not over, at most 100 000")
+queue_depth = Gauge(
+    "webhook_queue_depth",
+    "Deliveries that are not over, at most 100 000",
+    multiprocess_mode="livemostrecent",
+)
 
 log = structlog.get_logger(__name__)
 

@@ -31,9 +31,24 @@ LEASE_S: Final = 2.0
 BACKOFF_MAX_S: Final = 5.0
 MEASURE_S: Final = 1.0
 
-lag_events = Gauge("projection_lag_events", "Events that are not in the rows", ["projection"])
-lag_seconds = Gauge("projection_lag_seconds", "Age of the first of them", ["projection"])
-paused = Gauge("projection_paused", "Whether an operator has it stand still", ["projection"])
+lag_events = Gauge(
+    "projection_lag_events",
+    "Events that are not in the rows",
+    ["projection"],
+    multiprocess_mode="livemostrecent",
+)
+lag_seconds = Gauge(
+    "projection_lag_seconds",
+    "Age of the first of them",
+    ["projection"],
+    multiprocess_mode="livemostrecent",
+)
+paused = Gauge(
+    "projection_paused",
+    "Whether an operator has it stand still",
+    ["projection"],
+    multiprocess_mode="livemostrecent",
+)
 log = structlog.get_logger(__name__)
 
 

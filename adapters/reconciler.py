@@ -36,7 +36,11 @@ _PAGE: Final = 100
 failed_total = Counter(
     "reconciler_failed_total", "Accounts that could not be listed", ["processor"]
 )
-orphans_open = Gauge("reconciler_orphans", "Payments at processors that the log does not know")
+orphans_open = Gauge(
+    "reconciler_orphans",
+    "Payments at processors that the log does not know",
+    multiprocess_mode="livemostrecent",
+)
 
 log = structlog.get_logger(__name__)
 

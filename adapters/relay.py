@@ -32,7 +32,11 @@ BACKOFF_MAX_S: Final = 5.0
 KEPT: Final = 100_000
 """How many of the last events a stream that is made anew gets."""
 
-lag_events = Gauge("relay_lag_events", "Committed events that are not on the bus yet")
+lag_events = Gauge(
+    "relay_lag_events",
+    "Committed events that are not on the bus yet",
+    multiprocess_mode="livemostrecent",
+)
 doubts_total = Counter("relay_doubts_total", "Times that the relay looked anew", ["cause"])
 
 log = structlog.get_logger(__name__)

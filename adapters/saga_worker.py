@@ -23,7 +23,7 @@ FAILED_S: Final = 0.25
 """A worker that could not claim is not poked sooner: a server that comes up is left alone."""
 CONSUMER: Final = "payment-saga"
 
-waiting = Gauge("saga_acting", "Steps that this worker is acting on")
+waiting = Gauge("saga_acting", "Steps that this worker is acting on", multiprocess_mode="livesum")
 
 log = structlog.get_logger(__name__)
 

@@ -73,6 +73,14 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("host:port")
+    _port(port)
+    return text
+
+
 def _limit(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 1_000_000:  # noqa: PLR2004 - a sane bound
@@ -234,6 +242,14 @@ SETTINGS: Final = (
         "Origins whose pages may call the API from a browser, comma separated, or `*`.",
     ),
     Setting(
+        "LOOP_METRICS_LISTEN",
+        "metrics_listen",
+        "",
+        _address,
+        "Where `loop work` answers `/metrics`, `host:port`; empty is nowhere. Under `loop up` the "
+        "gateway's `/metrics` answers for all processes.",
+    ),
+    Setting(
         "LOOP_TRACE_RATIO",
         "trace_ratio",
         "0.01",
@@ -286,6 +302,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_login: int
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     cors_origins: tuple[str, ...]
+    metrics_listen: str
     trace_ratio: float
     trace_file: Path | None
     webhook_allow_cidrs: tuple[IPv4Network | IPv6Network, ...]

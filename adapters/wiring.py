@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from psycopg_pool import AsyncConnectionPool
 
+from adapters import payment_metrics
 from adapters.access_tokens import AccessTokens
 from adapters.address_guard import AddressGuard
 from adapters.api_keys import PostgresApiKeys
@@ -128,6 +129,7 @@ def _assembled(
         processors=processors,
         now=lambda: datetime.now(UTC),
         public_url=settings.public_url,
+        committed=payment_metrics.count,
     )
     tokens = AccessTokens(master_keys)
     return Application(

@@ -106,6 +106,7 @@ async def commit(  # noqa: PLR0913 - all that one commit carries, by keyword
         worker=worker,
     )
     rows = await ports.store.append(append)
+    ports.committed(after, events)
     return Commit(order=after, status=status, subject=subject, rows=rows)
 
 

@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from commands.processor import Credentials, Hint, Processor
-from domain.events import AnyEvent, Recorded
+from domain.events import AnyEvent, OrderEvent, Recorded
 from domain.metadata import Metadata, Mode, Sealed
+from domain.order.state import Order
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -411,10 +412,15 @@ class Outward(Protocol):
         ...
 
 
+def _nobody(_: Order, __: tuple[OrderEvent, ...]) -> None:
+    """Nobody is told."""
+
+
 class Ports(Value, frozen=True, kw_only=True):
     """Everything that the commands work with; `adapters/wiring.py` fills it.
 
     Attributes:
+        committed: is told of an order's new events right after their commit, for metrics.
         now: the current time, UTC.
         public_url: under which merchants and customers reach this installation, without a slash.
     """
@@ -430,3 +436,4 @@ class Ports(Value, frozen=True, kw_only=True):
     processors: Mapping[str, Processor]
     now: Callable[[], datetime]
     public_url: str
+    committed: Callable[[Order, tuple[OrderEvent, ...]], None] = _nobody

@@ -22,6 +22,8 @@ BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 5.0
 DRAIN_S: Final = 20.0
 LOOK_S: Final = 0.2
+METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""As `adapters.metrics.FOLDER`, which would load the library."""
 
 
 class GaveUp(Exception):
@@ -153,10 +155,17 @@ class Supervisor:
         code = process.poll()
         if code is None:
             return
+        self._forget_gauges(process.pid)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         pause = self._pause_s(child.name, child.log)
         self.say(f"{child.name} ended with {how}; again in {pause:.1f} s")
         child.restart_at = time.monotonic() + pause
+
+    def _forget_gauges(self, pid: int) -> None:
+        """Take back what a dead process said of itself; what it counted stays."""
+        if (folder := self.environment.get(METRICS)) is not None:
+            for file in Path(folder).glob(f"gauge_live*_{pid}.db"):
+                file.unlink(missing_ok=True)
 
     def _pause_s(self, name: str, log: Path) -> float:
         try:

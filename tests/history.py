@@ -50,7 +50,7 @@ class History:
         return self.head
 
     def state(self, event: e.AnyEvent, merchant: str = "mer_a") -> bytes:
-        mode = "test" if isinstance(event, e.OrderEvent) else None
+        mode = None if isinstance(event, e.MerchantEvent) else "test"
         self.at += timedelta(milliseconds=7)
         metadata = Metadata(
             event_id=new_id("evt"),

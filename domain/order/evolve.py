@@ -1,7 +1,7 @@
 """The fold: what each event makes of an order. It decides nothing and refuses nothing."""
 
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from msgspec.structs import replace
 
@@ -21,6 +21,8 @@ from domain.order.state import (
     Stray,
 )
 
+P = TypeVar("P", Order, Attempt, Capture, Refund, Dispute)
+
 
 def fold(rows: Iterable[e.Recorded]) -> Order | None:
     """Return the order that its stream's rows, in order, amount to; None without rows."""
@@ -36,7 +38,12 @@ def evolve(order: Order | None, event: e.AnyEvent, meta: Metadata, *, stream_id:
         assert isinstance(event, e.OrderCreated), "a stream begins with its creation"
         return _created(event, meta, stream_id)
     after = _apply(order, event, meta)  # type: ignore[arg-type]
-    return replace(after, version=order.version + 1, updated_at=meta.occurred_at)
+    return replace(_at(after, meta), version=order.version + 1)
+
+
+def _at(part: P, meta: Metadata, **change: Any) -> P:
+    """Change a part at an event's time; a processor's clock in whole seconds never sets it back."""
+    return replace(part, **change, updated_at=max(part.updated_at, meta.occurred_at))
 
 
 def _created(event: e.OrderCreated, meta: Metadata, stream_id: str) -> Order:
@@ -144,26 +151,22 @@ def _apply(order: Order, event: e.OrderEvent, meta: Metadata) -> Order:  # noqa:
 
 def _attempt(order: Order, attempt_id: str, meta: Metadata, **change: Any) -> Order:
     """Replace fields of one attempt."""
-    change["updated_at"] = meta.occurred_at
-    attempts = tuple(replace(a, **change) if a.id == attempt_id else a for a in order.attempts)
+    attempts = tuple(_at(a, meta, **change) if a.id == attempt_id else a for a in order.attempts)
     return replace(order, attempts=attempts)
 
 
 def _capture(order: Order, capture_id: str, meta: Metadata, **change: Any) -> Order:
-    change["updated_at"] = meta.occurred_at
-    captures = tuple(replace(c, **change) if c.id == capture_id else c for c in order.captures)
+    captures = tuple(_at(c, meta, **change) if c.id == capture_id else c for c in order.captures)
     return replace(order, captures=captures)
 
 
 def _refund(order: Order, refund_id: str, meta: Metadata, **change: Any) -> Order:
-    change["updated_at"] = meta.occurred_at
-    refunds = tuple(replace(r, **change) if r.id == refund_id else r for r in order.refunds)
+    refunds = tuple(_at(r, meta, **change) if r.id == refund_id else r for r in order.refunds)
     return replace(order, refunds=refunds)
 
 
 def _dispute(order: Order, dispute_id: str, meta: Metadata, **change: Any) -> Order:
-    change["updated_at"] = meta.occurred_at
-    disputes = tuple(replace(d, **change) if d.id == dispute_id else d for d in order.disputes)
+    disputes = tuple(_at(d, meta, **change) if d.id == dispute_id else d for d in order.disputes)
     return replace(order, disputes=disputes)
 
 

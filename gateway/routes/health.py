@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from litestar import Request, Response, get
 from msgspec import UNSET, UnsetType
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from adapters.metrics import exposition
 from gateway.auth import deps_of
 from gateway.edge import ids_of
 from gateway.errors import Refused
@@ -114,11 +115,11 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 @get("/metrics", opt={"operation": METRICS})
 async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Answer this process's counters, and what waits in the whole installation."""
+    """Answer the counters, and what waits in the whole installation."""
     if not _may_read_metrics(request):
         raise Refused("forbidden")
     await deps_of(request).readiness.measure()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _may_read_metrics(request: Request[Any, Any, Any]) -> bool:

@@ -22,7 +22,7 @@ from adapters.embedded.process import EmbeddedError, last_lines
 from adapters.embedded.stack import EmbeddedStack, StackInfo
 from adapters.migrations import OPTIONS, MigrationError, migrate
 from adapters.settings import SettingError, Settings, load_settings
-from gateway.supervisor import LOOK_S, GaveUp, Supervisor, start_loop
+from gateway.supervisor import LOOK_S, METRICS, GaveUp, Supervisor, start_loop
 from gateway.verbs.running_sandbox import RunningSandbox
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ def read_shop(home: Path) -> Shop | None:
         return msgspec.json.decode((home / "shop.json").read_bytes(), type=Shop)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def _metrics_folder(home: Path) -> Path:
+    """Return the folder that all processes write their samples to, without those of dead ones."""
+    metrics = folder.private_folder(home / "metrics")
+    for file in metrics.glob("*.db"):
+        file.unlink()
+    return metrics.absolute()
 
 
 class Running:
@@ -115,7 +123,11 @@ class Running:
             self._sandbox.check_vault(settings.database_url)
         logs = folder.private_folder(self.home / "logs")
         self._supervisor = supervisor = Supervisor(
-            environment={**settings.environment(), "MALLOC_ARENA_MAX": "2"},
+            environment={
+                **settings.environment(),
+                METRICS: str(_metrics_folder(self.home)),
+                "MALLOC_ARENA_MAX": "2",
+            },
             logs=logs,
             servers_up=self._mend_servers,
             say=say,

@@ -9,6 +9,8 @@ import click
 from gateway.verbs import common
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from adapters.settings import Settings
     from adapters.wiring import Application
 
@@ -21,12 +23,20 @@ EXAMPLE = "Example: loop work --only relay,projections"
 def work(data: Path | None, only: str | None) -> None:
     """Publish events, fill read models and carry payments forward until SIGTERM.
 
-    Roles: relay, projections, saga, checkpoints, housekeeping.
+    Roles: relay, projections, saga, dispatcher, inbox, reconciler, checkpoints, housekeeping.
     Start as many as you like, on as many machines; logs are JSON lines on stderr.
     """
     roles = tuple(role.strip() for role in (only or "").split(",") if role.strip())
     _check(roles)
     common.run(_work(common.load(data), roles))
+
+
+def _listen(address: str, serve: "Callable[[str], None]") -> None:
+    try:
+        serve(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"LOOP_METRICS_LISTEN: {address}: {reason}") from None
 
 
 def _check(roles: tuple[str, ...]) -> None:
@@ -38,7 +48,11 @@ def _check(roles: tuple[str, ...]) -> None:
 
 
 async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
+    from adapters.metrics import serve_metrics  # noqa: PLC0415 - heavy
     from adapters.worker import work as run_roles  # noqa: PLC0415 - heavy
+
+    if settings.metrics_listen:
+        _listen(settings.metrics_listen, serve_metrics)
 
     async def act(app: "Application", stop: asyncio.Event) -> None:
         common.settle()

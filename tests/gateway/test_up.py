@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import os
 import signal
@@ -46,6 +47,22 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
+def until_all_are_counted(url: str) -> None:
+    """Wait until the gateway's metrics tell of the workers' payment and read models, too."""
+    wanted = (
+        'payment_attempts_total{currency="USD",processor="sandbox",status="captured"} 1.0',
+        'payment_amount_total{currency="USD",processor="sandbox"} 4999.0',
+        'projection_lag_events{projection="orders"} 0.0',
+        'http_requests_total{method="POST",route="/v1/orders",status="201"} 1.0',
+    )
+
+    def told() -> bool:
+        lines = httpx.get(f"{url}/metrics").text.splitlines()
+        return all(line in lines for line in wanted)
+
+    asyncio.run(until(told))
+
+
 def test_the_ready_line_is_exact_and_alone_and_sigterm_ends_everything(data: Path) -> None:
     with up(data, "--workers", "2") as running:
         ready, everybody = running.ready, running.everybody()
@@ -63,6 +80,7 @@ def test_the_ready_line_is_exact_and_alone_and_sigterm_ends_everything(data: Pat
         named = {*pids["gateway"], *pids["worker"], *(pids[n] for n in SERVERS)}
         assert named <= {process.pid for process in everybody}
         assert paid_order(running)["status"] == "captured"
+        until_all_are_counted(ready["url"])
         assert (data / "shop.json").stat().st_mode & 0o777 == 0o600
         assert (data / "up.json").stat().st_mode & 0o777 == 0o600
 

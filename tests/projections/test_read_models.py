@@ -26,6 +26,7 @@ from projections.order_state import decode_state, encode_state
 from projections.orders import Cursor, Filters, OrdersView
 from replay.compare import compare
 from replay.follow import follow
+from tests.domain.catalogue import EXAMPLES
 from tests.history import START, History, created, endpoint_added, life, routed
 from tests.waiting import running, until
 
@@ -92,6 +93,7 @@ async def test_rebuilt_from_zero_equals_live_byte_for_byte_however_it_was_batche
     lives = [life() for _ in range(15)]
     facts = [fact for step in zip(*lives, strict=True) for fact in step]
     history.append([("mer_a", e.MerchantRegistered()), ("mer_a", endpoint_added())])
+    history.append([("set_a", event) for event in EXAMPLES if isinstance(event, e.SettlementEvent)])
     await install(database_url)
     for start in range(0, len(facts), 20):
         history.append(facts[start : start + 20])
