@@ -23,12 +23,16 @@ ROUNDS_MAX = 16
 
 @dataclass
 class Market:
-    """`now_s` is how far the test's clock is ahead of the real one; the sandbox's goes with it."""
+    """`now_s` is how far the test's clock is ahead of the real one; the sandbox's goes with it.
+
+    `call_limit_s`: in seconds, another limit of a call than everybody's.
+    """
 
     shop: Shop
     server: SandboxServer
     now_s: float = 0
     key: str = ""
+    call_limit_s: float | None = None
 
     @property
     def app(self) -> Application:
@@ -54,7 +58,8 @@ class Market:
     async def look_at(self, order: Order) -> Order:
         """Record what a lookup of the last attempt shows, as a hint would make a worker do."""
         assert order.live is not None
-        saga = PaymentSaga(self.app.ports, worker=self.app.due.worker, call_limit_s=CALL_LIMIT_S)
+        limit_s = self.call_limit_s or CALL_LIMIT_S
+        saga = PaymentSaga(self.app.ports, worker=self.app.due.worker, call_limit_s=limit_s)
         await saga.look_at(order.id, order.live.id)
         return await self.shop.read(order.id)
 
@@ -64,7 +69,8 @@ class Market:
             self.app.ports, now=lambda: datetime.now(UTC) + timedelta(seconds=self.now_s)
         )
         due = self.app.due
-        saga = PaymentSaga(ports, worker=due.worker, call_limit_s=CALL_LIMIT_S)
+        limit_s = self.call_limit_s or CALL_LIMIT_S
+        saga = PaymentSaga(ports, worker=due.worker, call_limit_s=limit_s)
         now = [await self.shop.read(order.id) for order in orders]
         for order in now:
             parts = (*order.attempts, *order.captures, *order.refunds)

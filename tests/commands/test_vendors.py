@@ -9,65 +9,10 @@ from domain.order.state import Order
 from tests.commands.market import Market
 
 BASE = 10_000
-UNREACHED = "processor_unavailable"
-
-CAPTURED = (0, 5002, 5004, 5006, 5007, 5008, 4290, 4090, 2001, 2002, 7001, 8001, 8002, 8003, 8004)
-FAILED = {
-    4001: "generic_decline",
-    4002: "insufficient_funds",
-    4003: "fraudulent",
-    4004: "expired_card",
-    4005: "processing_error",
-    4006: "do_not_honor",
-    4007: "lost_card",
-    2003: "processing_error",
-    4010: UNREACHED,
-    5001: UNREACHED,
-    5003: UNREACHED,
-    5005: UNREACHED,
-}
-"""Stripe's amount codes and what an order of theirs comes to."""
-
-GOOD_CARDS = ("pm_card_mastercard", "pm_card_threeDSecureOptional", "pm_card_pendingRefund")
-BAD_CARDS = {
-    "pm_card_chargeDeclined": "generic_decline",
-    "pm_card_chargeDeclinedIncorrectCvc": "incorrect_cvc",
-    "pm_card_visa_chargeDeclinedStolenCard": "stolen_card",
-    "pm_card_visa_chargeDeclinedVelocityLimitExceeded": "card_velocity_exceeded",
-    "pm_card_radarBlock": "fraudulent",
-    "pm_card_nonsense": "invalid_token",
-}
 
 
 def code_of(order: Order) -> str | None:
     return order.failure.code if order.failure else None
-
-
-async def test_each_amount_code_of_stripe_ends_as_it_should_and_the_books_agree(
-    market: Market,
-) -> None:
-    made = {n: await market.order("pm_card_visa", BASE + n) for n in (*CAPTURED, *FAILED)}
-    done = dict(zip(made, await market.settle(made.values()), strict=True))
-    found = {n: (order.status, code_of(order)) for n, order in done.items()}
-    wanted = dict.fromkeys(CAPTURED, ("captured", None)) | {
-        n: ("failed", code) for n, code in FAILED.items()
-    }
-    assert found == wanted
-    for n, order in done.items():
-        book = market.book(order)
-        assert (book["captured"], book["held"]) == (order.amount_captured, 0), n
-        assert len(book["payments"]) <= 1
-
-
-async def test_each_test_card_of_stripe_ends_as_it_should(market: Market) -> None:
-    made = {card: await market.order(card, BASE) for card in (*GOOD_CARDS, *BAD_CARDS)}
-    done = dict(zip(made, await market.settle(made.values()), strict=True))
-    found = {card: (order.status, code_of(order)) for card, order in done.items()}
-    assert found == dict.fromkeys(GOOD_CARDS, ("captured", None)) | {
-        card: ("failed", code) for card, code in BAD_CARDS.items()
-    }
-    for order in done.values():
-        assert market.book(order)["captured"] == order.amount_captured
 
 
 @pytest.mark.parametrize(
@@ -172,41 +117,6 @@ async def test_s13_a_refund_that_comes_back_is_reversed(market: Market) -> None:
     found = order.refund(refund)
     assert found is not None
     assert found.status == "failed"
-
-
-RAZORPAY_CAPTURED = (0, 5002, 5004, 5006, 5007, 5008, 4290, 4090, 2001, 7001, 8001, 8002)
-
-
-async def test_each_amount_code_of_razorpay_is_captured_once_and_the_books_agree(
-    market: Market,
-) -> None:
-    made = [await market.order(None, BASE + n, "INR") for n in RAZORPAY_CAPTURED]
-    opened = await market.round(made)
-    assert {order.status for order in opened} == {"requires_action"}
-    for order in opened:
-        market.pay(order)
-    done = await market.settle(opened)
-    assert [order.status for order in done] == ["captured"] * len(done)
-    for order in done:
-        book = market.book(order)
-        assert (book["captured"], book["held"], len(book["payments"])) == (
-            order.amount.minor, 0, 1,
-        )  # fmt: skip
-
-
-async def test_what_razorpay_never_captures_is_never_called_captured(market: Market) -> None:
-    codes = (4010, 5001, 5003, 5005)
-    opened = await market.round([await market.order(None, BASE + n, "INR") for n in codes])
-    for order in opened:
-        market.pay(order)
-    done = await market.settle(opened, rounds=8)
-    assert [order.status for order in done] == ["authorized"] * len(codes)
-    market.later(timedelta(days=6))
-    done = await market.settle(done, rounds=4)
-    assert [order.status for order in done] == ["expired"] * len(codes)
-    for order in done:
-        book = market.book(order)
-        assert (book["captured"], book["held"]) == (0, 0)
 
 
 async def test_r2_a_failed_payment_in_the_checkout_ends_nothing(market: Market) -> None:
