@@ -330,6 +330,22 @@ class Hint(Value, frozen=True, kw_only=True):
     tells: Literal["opened", "authorized", "captured", "other"] = "other"
 
 
+class CheckoutProof(Value, frozen=True, kw_only=True):
+    """What a processor's own checkout handed the customer's browser after a payment; unverified.
+
+    Attributes:
+        reference: the processor's object that it claims to be about.
+        payment_id: the processor's payment.
+    """
+
+    reference: str
+    payment_id: str
+    signature: str
+
+    def __repr__(self) -> str:
+        return "CheckoutProof(***)"
+
+
 class Window(Value, frozen=True, kw_only=True):
     """Which objects are listed: made from `since` to `until`, both included, UTC.
 
@@ -440,6 +456,10 @@ class Processor(Protocol):
 
     def unverified(self, raw: bytes) -> list[Hint]:
         """Read without verifying, only to choose whose secrets to try; raises `ValueError`."""
+        ...
+
+    def proves(self, proof: CheckoutProof, reference: str, credentials: Credentials) -> bool:
+        """Tell whether the account signed this proof for our `reference`, not for the named one."""
         ...
 
     async def aclose(self) -> None:

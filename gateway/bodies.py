@@ -167,7 +167,7 @@ class PaymentRequest(OrderRequest, frozen=True, kw_only=True):
 
 
 class ConfirmRequest(Body, frozen=True, kw_only=True):
-    """What Razorpay's checkout gave the merchant's page; it is looked up, never believed."""
+    """What Razorpay's checkout gave the merchant's page, all or none: verified, then looked up."""
 
     razorpay_payment_id: Token | None = None
     razorpay_order_id: Token | None = None

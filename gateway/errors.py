@@ -23,7 +23,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "idempotency_key_required": (400, "An Idempotency-Key or an externalId is needed."),
     "missing_signature": (400, "The webhook is not signed."),
     "no_config": (400, "There is no signing secret to check this webhook with."),
-    "invalid_signature": (400, "The webhook is not signed as it should be."),
+    "invalid_signature": (400, "The signature does not fit."),
     "card_data_refused": (400, "Card data is refused here: send a processor's token."),
     "email_exists": (400, "There is an account with this e-mail address."),
     "url_not_allowed": (400, "This URL may not be reached."),

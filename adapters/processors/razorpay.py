@@ -24,6 +24,7 @@ from commands.processor import (
     Absent,
     AttemptCall,
     Capabilities,
+    CheckoutProof,
     CredentialField,
     Credentials,
     Declined,
@@ -242,6 +243,14 @@ class RazorpayProcessor:
             return _hints(raw)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
             raise ValueError(f"no event: {type(error).__name__}") from None
+
+    def proves(self, proof: CheckoutProof, reference: str, credentials: Credentials) -> bool:
+        """Check the checkout's signature, which is made with the key's secret."""
+        secret = credentials.values.get("key_secret", "")
+        signed = f"{reference}|{proof.payment_id}".encode()
+        wanted = hmac.digest(secret.encode(), signed, hashlib.sha256).hex().encode()
+        fits = hmac.compare_digest(wanted, proof.signature.encode())
+        return bool(secret) and fits and proof.reference == reference
 
     async def read(self, credentials: Credentials, call: "Call") -> Json | Problem:
         """Read something that is no payment, for the reports."""

@@ -24,6 +24,7 @@ from commands.processor import (
     AttemptCall,
     Capabilities,
     Challenged,
+    CheckoutProof,
     CredentialField,
     Credentials,
     Declined,
@@ -268,6 +269,11 @@ class SandboxProcessor:
     def unverified(self, raw: bytes) -> list[Hint]:
         """Refuse, as above."""
         raise ValueError("the sandbox sends no webhooks")
+
+    def proves(self, proof: CheckoutProof, reference: str, credentials: Credentials) -> bool:
+        """Deny: it has no checkout of its own."""
+        del proof, reference, credentials
+        return False
 
     async def _send(
         self, call: Call, scope: str, token: str | None, effect: Callable[[Bank], Answer]

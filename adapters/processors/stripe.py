@@ -27,6 +27,7 @@ from commands.processor import (
     Absent,
     AttemptCall,
     Capabilities,
+    CheckoutProof,
     CredentialField,
     Credentials,
     Declined,
@@ -299,6 +300,11 @@ class StripeProcessor:
             return hints(msgspec.json.decode(raw))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
             raise ValueError(f"no event: {type(error).__name__}") from None
+
+    def proves(self, proof: CheckoutProof, reference: str, credentials: Credentials) -> bool:
+        """Deny: Stripe signs nothing for a browser."""
+        del proof, reference, credentials
+        return False
 
     async def read(self, credentials: Credentials, call: Call) -> Json | Problem:
         """Read something that is no payment, for the reports."""

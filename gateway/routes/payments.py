@@ -9,6 +9,7 @@ from commands.cancel_order import cancel_order
 from commands.capture_order import capture_order
 from commands.confirm_order import confirm_order
 from commands.pay_order import PayOrder, pay_order
+from commands.processor import CheckoutProof
 from gateway import examples
 from gateway.auth import authenticated, deps_of
 from gateway.bodies import (
@@ -19,6 +20,7 @@ from gateway.bodies import (
     PayRequest,
 )
 from gateway.decode import as_struct, json_body, no_query
+from gateway.errors import invalid
 from gateway.headers import idempotency, preferred_wait_s
 from gateway.operation import Operation, answer
 from gateway.views import OrderView, PaymentView, render_orders, render_payment
@@ -49,13 +51,17 @@ CONFIRM = Operation(
     id="confirmOrder",
     tag="Payments",
     summary="Look up a payment that the customer says is done",
+    description=(
+        "Razorpay's checkout gives your page three values: sent along, their signature has to fit "
+        "this order. What counts is what the processor says then."
+    ),
     scope="payments:write",
     answer=PaymentView,
     example=examples.PAYMENT,
     body=ConfirmRequest,
     body_example={},
     headers=("Idempotency-Key", "Prefer"),
-    codes=("invalid_status",),
+    codes=("invalid_status", "invalid_signature"),
 )
 CAPTURE = Operation(
     id="captureOrder",
@@ -132,10 +138,26 @@ async def confirm(request: Request[Any, Any, Any], order_id: FromPath[str]) -> R
     wait_s = preferred_wait_s(request)
     raw = await json_body(request, required=False)
     idempotency(request, caller, raw)  # a lookup may be repeated, a bad header may not
-    as_struct(raw, ConfirmRequest)
+    proof = _proof(as_struct(raw, ConfirmRequest))
     ports = deps_of(request).ports
-    done = await confirm_order(ports, caller, order_id, wait_s=wait_s)
+    done = await confirm_order(ports, caller, order_id, wait_s=wait_s, proof=proof)
     return answer(await render_payment(ports, done.order), status=done.status)
+
+
+def _proof(body: ConfirmRequest) -> CheckoutProof | None:
+    """Return what the checkout handed over; all of it or nothing."""
+    given = {
+        "razorpayOrderId": body.razorpay_order_id,
+        "razorpayPaymentId": body.razorpay_payment_id,
+        "razorpaySignature": body.razorpay_signature,
+    }
+    reference, payment_id, signature = given.values()
+    if reference is not None and payment_id is not None and signature is not None:
+        return CheckoutProof(reference=reference, payment_id=payment_id, signature=signature)
+    if any(given.values()):
+        missing = next(name for name, value in given.items() if value is None)
+        raise invalid(missing, "is required beside the two others")
+    return None
 
 
 @post("/v1/orders/{order_id:str}/capture", opt={"operation": CAPTURE}, status_code=200)

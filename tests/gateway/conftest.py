@@ -157,21 +157,26 @@ def settings_for(home: Path, database_url: str, nats_url: str) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def service(
+def settings(
     postgres: EmbeddedPostgres,
     database_template: str,
     nats_server: EmbeddedNats,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Service]:
+) -> Iterator[Settings]:
+    """Settings with a database of their own."""
     name = f"gateway_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(database_template)
     home = tmp_path_factory.mktemp(name)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
-        url = at_database(postgres.url, name)
-        with Service(settings_for(home, url, nats_server.url)) as running:
-            yield running
+        yield settings_for(home, at_database(postgres.url, name), nats_server.url)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+@pytest.fixture(scope="module")
+def service(settings: Settings) -> Iterator[Service]:
+    with Service(settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
