@@ -48,11 +48,11 @@ async def confirm_order(
 async def _is_proven(ports: Ports, order: Order, proof: CheckoutProof) -> bool:
     """Ask for each attempt, the newest first: the page may show an older one than the live one."""
     for attempt in reversed(order.attempts):
-        processor = ports.processors.get(attempt.processor)
-        if processor is None or attempt.reference != proof.reference:
+        processor, reference = ports.processors.get(attempt.processor), attempt.reference
+        if processor is None or reference is None or reference != proof.reference:
             continue
         credentials = await ports.vault.credentials(
             order.merchant_id, order.mode, attempt.processor, attempt.credential_version
         )
-        return processor.proves(proof, attempt.reference, credentials)
+        return processor.proves(proof, reference, credentials)
     return False
