@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.migrations import OPTIONS, migrate
+from tests.places import SMALL, in_memory
 
 TEMPLATE = "loop_template"
 
@@ -28,8 +29,8 @@ def at_database(url: str, name: str) -> str:
 def postgres() -> Iterator[EmbeddedPostgres]:
     # Not in pytest's own folder: no other user can enter that, and PostgreSQL never runs as root.
     with (
-        tempfile.TemporaryDirectory(prefix="loop-test-") as data,
-        EmbeddedPostgres(Path(data)) as server,
+        tempfile.TemporaryDirectory(prefix="loop-test-", dir=in_memory()) as data,
+        EmbeddedPostgres(Path(data), settings=SMALL) as server,
     ):
         yield server
 

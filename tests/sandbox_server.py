@@ -21,7 +21,7 @@ from typing_extensions import override
 from adapters.embedded.process import end, free_port, open_log, pause, spawn
 from adapters.sandbox_server.server import Options, Ready
 
-START_S = 30
+START_S = 90
 ROOT = Path(__file__).parent.parent
 
 
@@ -35,7 +35,7 @@ class SandboxServer:
         self._log = folder / "sandbox.log"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(trust_env=False, timeout=30)
+        self._http = httpx.Client(trust_env=False, timeout=90)
         self.ready: Ready
 
     def start(self) -> None:
@@ -209,7 +209,7 @@ class Listener:
         self._server.server_close()
         self._thread.join()
 
-    def wait(self, count: int, timeout_s: float = 20) -> list[Heard]:
+    def wait(self, count: int, timeout_s: float = 60) -> list[Heard]:
         """Give the first `count` webhooks, once they are there."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.heard) >= count, timeout_s), self.kinds()

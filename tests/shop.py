@@ -16,7 +16,7 @@ from commands.pay_order import PayOrder, pay_order
 from commands.refund_order import refund_order
 from domain.order.state import Order
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 async def until(
-    condition: Callable[[], Awaitable[object] | object], deadline_s: float = 20.0
+    condition: Callable[[], Awaitable[object] | object], deadline_s: float = 60.0
 ) -> None:
     """Return when the condition holds; fail when it does not within the deadline."""
     end = time.monotonic() + deadline_s
@@ -36,5 +36,5 @@ async def running(*workers: Runs) -> AsyncIterator[None]:
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(*tasks)

@@ -12,6 +12,7 @@ from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.migrations import migrate
 from tests.chaos.conftest import Log, WorkerProcess
+from tests.places import in_memory
 from tests.shop import Shop
 from tests.waiting import until
 
@@ -30,7 +31,7 @@ def nats_url(own_nats: EmbeddedNats) -> str:
 @pytest.fixture
 def own_postgres() -> Iterator[EmbeddedPostgres]:
     with (
-        tempfile.TemporaryDirectory(prefix="loop-chaos-") as data,
+        tempfile.TemporaryDirectory(prefix="loop-chaos-", dir=in_memory()) as data,
         EmbeddedPostgres(Path(data)) as server,
     ):
         migrate(server.url)

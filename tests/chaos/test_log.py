@@ -19,6 +19,7 @@ from psycopg import Connection
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.migrations import OPTIONS, migrate
 from tests.chaos.log_writer import HOT
+from tests.places import in_memory
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +150,7 @@ def _await_backends_gone(db: psycopg.Connection) -> None:
 @pytest.mark.timeout(120)
 def test_nothing_acknowledged_is_lost_when_backends_and_the_server_die(tmp_path: Path) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="loop-chaos-") as data,
+        tempfile.TemporaryDirectory(prefix="loop-chaos-", dir=in_memory()) as data,
         EmbeddedPostgres(Path(data)) as server,
     ):
         migrate(server.url)

@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.migrations import migrate
+from tests.places import in_memory
 from tests.shop import Shop
 from tests.waiting import until
 
@@ -23,7 +24,7 @@ PAUSE_MAX_S = 4.0
 @pytest.fixture
 def own_postgres() -> Iterator[EmbeddedPostgres]:
     with (
-        tempfile.TemporaryDirectory(prefix="loop-chaos-") as data,
+        tempfile.TemporaryDirectory(prefix="loop-chaos-", dir=in_memory()) as data,
         EmbeddedPostgres(Path(data)) as server,
     ):
         migrate(server.url)

@@ -12,14 +12,18 @@ from typing import Any
 
 import psutil
 
+from tests.places import in_memory
+
 LOOP = (sys.executable, "-m", "gateway.cli")
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A folder that does not exist yet, in one that PostgreSQL's own user may pass through."""
-    with tempfile.TemporaryDirectory(prefix="loop-test-", ignore_cleanup_errors=True) as base:
+    with tempfile.TemporaryDirectory(
+        prefix="loop-test-", dir=in_memory(), ignore_cleanup_errors=True
+    ) as base:
         Path(base).chmod(0o711)
         yield Path(base, "data")
 

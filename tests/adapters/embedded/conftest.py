@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.embedded.stack import EmbeddedStack
+from tests.places import in_memory
 
 Supervise = Callable[[str, Path], "subprocess.Popen[str]"]
 
@@ -16,15 +17,18 @@ Supervise = Callable[[str, Path], "subprocess.Popen[str]"]
 @pytest.fixture
 def data() -> Iterator[Path]:
     """A folder that does not exist yet, in one that every user may pass through."""
-    with tempfile.TemporaryDirectory(prefix="loop-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="loop-test-", dir=in_memory()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder, "data")
 
 
-@pytest.fixture
-def stack(data: Path) -> Iterator[EmbeddedStack]:
-    with EmbeddedStack(data) as running:
-        yield running
+@pytest.fixture(scope="module")
+def stack() -> Iterator[EmbeddedStack]:
+    """A running stack that the tests of a file share: they leave it running."""
+    with tempfile.TemporaryDirectory(prefix="loop-test-", dir=in_memory()) as folder:
+        Path(folder).chmod(0o711)
+        with EmbeddedStack(Path(folder, "data")) as running:
+            yield running
 
 
 @pytest.fixture
