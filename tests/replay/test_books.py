@@ -106,10 +106,10 @@ async def test_accounts_that_show_something_else_are_named(
     stored(history, log)
     await posted(db, database_url, log)
     cursor = await db.execute(
-        "SELECT account_id, merchant_id, account, currency FROM ledger"
+        "SELECT account_id, mode, account, currency FROM ledger"
         " WHERE account LIKE 'payable:%' ORDER BY 1 LIMIT 2"
     )
-    (changed, _, first, _), (gone, _, second, _) = await cursor.fetchall()
+    (changed, *first), (gone, *second) = await cursor.fetchall()
     await db.execute(
         "UPDATE ledger_entries_v1 SET credits = credits + 1 WHERE account_id = %s", (changed,)
     )
@@ -122,12 +122,13 @@ async def test_accounts_that_show_something_else_are_named(
     )
     found = await audit_books(database_url)
     assert (found.ok, found.difference_count) == (False, 3)
-    by_account = {d.account: d for d in found.differences}
-    one = by_account[first]
+    by_account = {(d.mode, d.account, d.currency): d for d in found.differences}
+    one = by_account[tuple(first)]
     assert one.log is not None
     assert one.shown == one.log + 1
-    assert by_account[second].shown is None
-    assert (by_account["payable:mer_x"].log, by_account["payable:mer_x"].shown) == (None, 5)
+    assert by_account[tuple(second)].shown is None
+    invented = by_account["live", "payable:mer_x", "USD"]
+    assert (invented.log, invented.shown) == (None, 5)
 
 
 async def test_a_hold_below_zero_is_named_with_its_event(
