@@ -6,10 +6,10 @@ stream is parked, any other projection stops in front of the event.
 
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from adapters import log as events
 from adapters.log import Connection, Row
 from adapters.read_models import blames_events, decoded, describe, park
 from projections.base import PerStream, Projection
@@ -173,12 +173,23 @@ class Applier:
             Paused: the tables are live, and are to stand still.
         """
         key = (self._projection.name, self._n)
-        cursor = await self._db.execute(
-            "SELECT position, live, live AND paused_at IS NOT NULL FROM projection_positions"
-            " WHERE name = %s AND version = %s FOR UPDATE",
-            key,
-        )
-        position, live, paused = await cursor.fetchone() or (None, False, False)
+        # One round trip, three statements: what is parked is read once the position is locked.
+        async with self._db.pipeline():
+            place = await self._db.execute(
+                "SELECT position, live, live AND paused_at IS NOT NULL FROM projection_positions"
+                " WHERE name = %s AND version = %s FOR UPDATE",
+                key,
+            )
+            held = await self._db.execute(
+                "SELECT FROM events WHERE notification_id = %(position)s"
+                " AND originator_id = %(stream_id)s AND originator_version = %(version)s"
+                " AND topic = %(tag)s AND state = %(state)b AND recorded_at = %(recorded_at)s",
+                msgspec.structs.asdict(rows[-1]),
+            )
+            parked = await self._db.execute(
+                "SELECT stream_id FROM parked WHERE projection = %s AND version = %s", key
+            )
+        position, live, paused = await place.fetchone() or (None, False, False)
         if position != rows[0].position - 1:
             raise Overtaken("the position is not where this projector left it")
         if self._live and not live:
@@ -186,14 +197,9 @@ class Applier:
         if paused:
             raise Paused
         self._live = live
-        if source == "bus":
-            held = await events.read_page(self._db, rows[-1].position - 1, 1)
-            if held[:1] != [rows[-1]]:
-                raise Overtaken("the bus does not carry this log")
-        cursor = await self._db.execute(
-            "SELECT stream_id FROM parked WHERE projection = %s AND version = %s", key
-        )
-        return {stream_id for (stream_id,) in await cursor.fetchall()}
+        if source == "bus" and held.rowcount != 1:
+            raise Overtaken("the bus does not carry this log")
+        return {stream_id for (stream_id,) in await parked.fetchall()}
 
     async def _move(self, position: int) -> int:
         """Write the position that the rows now show."""

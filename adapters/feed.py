@@ -30,12 +30,12 @@ BUFFERED_MAX: Final = 4 * PAGE
 EXPIRES_S: Final = 10.0
 AGAIN_S: Final = 1.0
 LINGER_S: Final = 0.02
-"""How long what has arrived waits for more: a batch costs eight round trips, however small it is,
+"""How long what has arrived waits for more: a batch costs six round trips, however small it is,
 and every reader pays them."""
 
-LINGER_BUSY_S: Final = 0.1
+LINGER_BUSY_S: Final = 0.2
 BUSY_PER_S: Final = 200.0
-"""From this rate on it waits longer: ten times a second every reader gets all there is."""
+"""From this rate on it waits longer: five times a second every reader gets all there is."""
 
 JUMP: Final = 5_000
 """When the readers are this far ahead, the consumer is made anew at their position."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from adapters.codec import decode_row
-from adapters.log import Connection, Row, connect
+from adapters.log import PAGE, Connection, Row, connect
 from adapters.views import show
 from domain.events import Recorded
 from projections import PROJECTIONS
@@ -243,8 +244,12 @@ async def _stream(db: Connection, stream_id: str, upto: int) -> list[Recorded]:
     ]
 
 
+@lru_cache(maxsize=2 * PAGE)
 def decoded(row: Row) -> Recorded:
-    """Return a row as the domain reads it; raises as `adapters.codec.decode_row`."""
+    """Return a row as the domain reads it; raises as `adapters.codec.decode_row`.
+
+    The projectors of a process get the same rows at about the same time.
+    """
     return decode_row(
         stream_id=row.stream_id,
         version=row.version,
