@@ -4,6 +4,7 @@ A name is resolved, every address of it is checked, and the connection goes to a
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -37,6 +38,14 @@ GLOBAL: Final = ip_network("2000::/3")
 """Outside of it: loopback, link-local, unique local, multicast, mapped, NAT64, discard, …"""
 
 
+_CHARACTER: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})"
+_URI: Final = re.compile(
+    rf"[A-Za-z]+://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]*)?"
+    rf"(/{_CHARACTER}*)?(\?({_CHARACTER}|\?)*)?(#({_CHARACTER}|\?)*)?"
+)
+"""RFC 3986, without credentials."""
+
+
 class NotAllowed(Exception):
     """A URL may not be reached; the message says why, and holds no address of ours."""
 
@@ -65,7 +74,7 @@ def parsed(url: str) -> SplitResult:
         raise NotAllowed("it is neither http nor https")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise NotAllowed("it has credentials in it")
-    if not parts.hostname or port == 0 or not url.isascii() or not url.isprintable() or " " in url:
+    if not parts.hostname or port == 0 or not _URI.fullmatch(url):
         raise NotAllowed("it is malformed")
     return parts
 

@@ -182,6 +182,8 @@ class _Shapes:
             self._types += [t for t, _ in op.also.values() if t is not None]
         schemas, components = msgspec.json.schema_components(self._types, ref_template=_REF)
         self._schemas = [_public(schema) for schema in schemas]
+        names = {name.removesuffix("View") for name in components}
+        assert len(names) == len(components), "two structs have one public name"
         queries = {t.__name__ for t in self._types if getattr(t, "__name__", "").endswith("String")}
         self.components = {
             name.removesuffix("View"): _public(schema)

@@ -74,7 +74,7 @@ class FailoverRequest(Body, frozen=True, kw_only=True):
     classes: Annotated[tuple[Literal["failover", "later"], ...], Meta(max_length=2)] = ("failover",)
 
 
-class RuleSet(Body, frozen=True, kw_only=True):
+class RuleSetRequest(Body, frozen=True, kw_only=True):
     """Rules, who takes what no rule names, and failover."""
 
     rules: Annotated[tuple[RuleRequest, ...], Meta(max_length=RULES_MAX)] = ()
@@ -82,7 +82,7 @@ class RuleSet(Body, frozen=True, kw_only=True):
     failover: FailoverRequest = FailoverRequest()
 
 
-class RoutingRequest(RuleSet, frozen=True, kw_only=True):
+class RoutingRequest(RuleSetRequest, frozen=True, kw_only=True):
     """A rule set that replaces the one of its mode; `version` says which, where that matters."""
 
     rules: Annotated[tuple[RuleRequest, ...], Meta(max_length=RULES_MAX)]
@@ -105,11 +105,11 @@ class RoutingTestRequest(Body, frozen=True, kw_only=True):
     country: Country | None = None
     processor: ProcessorName | None = None
     payment_method: PaymentMethodRequest | None = None
-    rule_set: RuleSet | None = None
+    rule_set: RuleSetRequest | None = None
     test_mode: bool = True
 
 
-def as_policy(given: RuleSet, known: Collection[str], *, at: str = "") -> RoutingPolicy:
+def as_policy(given: RuleSetRequest, known: Collection[str], *, at: str = "") -> RoutingPolicy:
     """Return the policy that a rule set means, without its version.
 
     Args:
@@ -135,7 +135,7 @@ def as_policy(given: RuleSet, known: Collection[str], *, at: str = "") -> Routin
     )
 
 
-def _wrong(given: RuleSet, known: Collection[str]) -> Iterator[tuple[str, str]]:
+def _wrong(given: RuleSetRequest, known: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong, each with its field."""
     ids = Counter(rule.id for rule in given.rules)
     for n, rule in enumerate(given.rules):

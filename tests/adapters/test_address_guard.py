@@ -64,6 +64,8 @@ def test_whatever_python_calls_private_is_never_let_through(address: object) -> 
         "http://user@example.com/", "http://user:word@example.com/", "http://:@example.com/",
         "http://example.com:0/", "http://example.com:99999/", "http://exa mple.com/",
         "http://exämple.com/", "http://[::1/", "http://example.com/\r\nX: y", "http://a\x00b/",
+        "http://_L<f", "http://example.com/%zz", 'http://example.com/"', "http://example.com/#a#b",
+        "http://example.com/a|b", "http://example.com\\@evil.example/", "http://exa%6dple.com/",
     ],
 )  # fmt: skip
 def test_a_url_that_is_no_plain_address_of_the_web_is_refused(url: str) -> None:
