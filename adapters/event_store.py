@@ -8,9 +8,9 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.coalesce import Coalesced
-from adapters.codec import CorruptEvent, UnknownTag, decode_row
 from adapters.connect import borrowed
 from adapters.group_commit import GroupCommit, Refused
+from adapters.streams import Streams, recorded
 from commands.ports import (
     AlreadyAnswered,
     Append,
@@ -22,11 +22,6 @@ from commands.ports import (
 from domain.errors import Unavailable
 from domain.events import Recorded
 
-_STREAMS: Final = (
-    "SELECT originator_id, originator_version, topic, state, notification_id, recorded_at "
-    "FROM events WHERE originator_id = ANY(%s::text[]) "
-    "ORDER BY originator_id, originator_version"
-)
 _WORKING_KEYS: Final = (
     "SELECT key_id FROM api_keys WHERE key_id = ANY(%s::text[]) AND revoked_at IS NULL "
     "AND coalesce(expires_at > clock_timestamp(), true)"
@@ -56,7 +51,8 @@ class PostgresEventStore:
     def __init__(self, database_url: str, pool: AsyncConnectionPool) -> None:
         self._pool = pool
         self._writer = GroupCommit(database_url)
-        self._streams: Coalesced[_Key, Any] = Coalesced(database_url, _load)
+        self._known = Streams()
+        self._streams: Coalesced[_Key, Any] = Coalesced(database_url, self._load)
         self._answers: Coalesced[_Key, IdempotencyRecord | None] = Coalesced(
             database_url, _load_answers
         )
@@ -125,7 +121,20 @@ class PostgresEventStore:
         """
         async with borrowed(self._pool) as connection:
             cursor = await connection.execute(_PAGE, (after, limit), binary=True)
-            return tuple(_recorded(row) for row in await cursor.fetchall())
+            return tuple(recorded(row) for row in await cursor.fetchall())
+
+    async def _load(self, connection: AsyncConnection[Any], asked: list[_Key]) -> dict[_Key, Any]:
+        """Load streams and probe keys; a stream that cannot be decoded fails only its readers."""
+        found: dict[_Key, Any] = dict.fromkeys(asked, False)
+        streams = [key[1] for key in asked if key[0] == "stream"]
+        if streams:
+            loaded = await self._known.load(connection, streams)
+            found |= {("stream", stream_id): rows for stream_id, rows in loaded.items()}
+        keys = [key[1] for key in asked if key[0] == "key"]
+        if keys:
+            cursor = await connection.execute(_WORKING_KEYS, (keys,))
+            found |= {("key", key_id): True for (key_id,) in await cursor.fetchall()}
+        return found
 
     async def _other_owner(self, append: Append) -> tuple[Claim | None, str]:
         claims = append.claims
@@ -142,39 +151,6 @@ class PostgresEventStore:
             if owner != claim.owner:
                 return claim, owner
         return None, ""
-
-
-def _recorded(row: tuple[Any, ...]) -> Recorded:
-    stream_id, version, topic, state, position, recorded_at = row
-    return decode_row(
-        stream_id=stream_id,
-        version=version,
-        topic=topic,
-        state=bytes(state),
-        position=position,
-        recorded_at=recorded_at,
-    )
-
-
-async def _load(connection: AsyncConnection[Any], asked: list[_Key]) -> dict[_Key, Any]:
-    """Load streams and probe keys; a stream whose rows cannot be decoded fails only its readers."""
-    found: dict[_Key, Any] = {key: [] if key[0] == "stream" else False for key in asked}
-    streams = [key[1] for key in asked if key[0] == "stream"]
-    if streams:
-        cursor = await connection.execute(_STREAMS, (streams,), binary=True)
-        for row in await cursor.fetchall():
-            rows = found["stream", row[0]]
-            try:
-                if isinstance(rows, list):
-                    rows.append(_recorded(row))
-            except (UnknownTag, CorruptEvent) as error:
-                found["stream", row[0]] = error
-    keys = [key[1] for key in asked if key[0] == "key"]
-    if keys:
-        cursor = await connection.execute(_WORKING_KEYS, (keys,))
-        for (key_id,) in await cursor.fetchall():
-            found["key", key_id] = True
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in found.items()}
 
 
 async def _load_answers(
