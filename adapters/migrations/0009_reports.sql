@@ -1,1 +1,0 @@
--- Reports of the processors: what was imported.
