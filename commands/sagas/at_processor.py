@@ -224,9 +224,10 @@ class AtProcessor:
             )
         if undone:
             return await send(act)
-        if operation == "capture" and seen.status in {"cancelled", "expired"}:
+        if operation == "capture" and _is_gone(act, seen):
+            gone = "expired" if seen.status == "captured" else seen.status
             failed = c.RecordCaptureFailed(
-                capture_id=act.row.subject, code=f"hold_{seen.status}", hold="expired"
+                capture_id=act.row.subject, code=f"hold_{gone}", hold="expired"
             )
             return Facts((failed,), seen.at)
         return await self.observed(act, seen)
@@ -270,3 +271,15 @@ class AtProcessor:
     def deadline(self, attempt: Attempt) -> datetime:
         """Return until when the customer has to act."""
         return self._ports.now() + timedelta(seconds=attempt.challenge_timeout_s)
+
+
+def _is_gone(act: Act, seen: Observed) -> bool:
+    """Tell whether the hold that a capture wants is gone without it, as far as it was asked for.
+
+    Of a capture that bears no id of ours nobody can say whose it is.
+    """
+    if seen.status in {"cancelled", "expired"}:
+        return True
+    done = {x.id for x in act.order.captures if x.status == "succeeded"}
+    others = all(x.capture_id in done for x in seen.captures)
+    return seen.status == "captured" and not seen.held_minor and others

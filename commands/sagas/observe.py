@@ -150,6 +150,9 @@ def _of_fees(attempt: Attempt, seen: Observed) -> Iterator[c.RecordFee]:
 
 def _of_ends(attempt: Attempt, seen: Observed, failover: Failover) -> Iterator[c.OrderCommand]:
     """Return what a hold's end means: given back, lapsed, or proof that it will never be."""
+    if seen.status == "captured" and not seen.held_minor and attempt.status == "captured":
+        # A kept remainder that is there no more; of one that is known to be gone, this is no news.
+        yield c.RecordExpired(attempt_id=attempt.id, payment_id=seen.payment_id)
     if seen.status not in {"cancelled", "expired"}:
         return
     if seen.status == "expired" and attempt.held is not None:

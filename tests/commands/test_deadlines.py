@@ -1,5 +1,6 @@
 """What happens when time passes: the saga is run by hand, under a clock of the test's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -7,11 +8,14 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
+from adapters.sandbox.bank import now_us
 from adapters.wiring import Application
 from commands.caller import Caller
+from commands.ports import DueRow
 from commands.sagas.payment import PaymentSaga
 from domain.order.state import Order
 from domain.order.steps import StepKind
+from tests.ledgers import Fold
 from tests.shop import Shop
 
 
@@ -38,6 +42,21 @@ class Clockwork:
         for _ in range(acts):
             order = await self.act(order, later=later)
         return order
+
+
+async def held_in_books(shop: Shop, order: Order) -> int:
+    """Minor units that our books hold for an order."""
+    fold = Fold()
+    for row in (await shop.app.ports.store.load([order.id]))[order.id]:
+        fold.see(row)
+    return fold.of(order.merchant_id, "test").get(("USD", f"holds:{order.merchant_id}"), 0)
+
+
+def eight_days_on(shop: Shop) -> None:
+    """Put the bank's clock eight days ahead: what it holds has lapsed."""
+    sandbox = shop.app.sandbox
+    for bank in (sandbox.bank, sandbox._at_once):
+        bank._clock = lambda: now_us() + 8 * 86_400_000_000
 
 
 @pytest.fixture
@@ -87,6 +106,46 @@ async def test_a_manual_order_is_warned_about_and_never_captured_unasked(
     order = await clockwork.settle(order, later=timedelta(days=8))
     assert order.status == "authorized"
     assert shop.book(order.id).captured == 0
+
+
+async def test_s15_a_kept_remainder_that_lapses_leaves_the_order_captured(
+    clockwork: Clockwork,
+) -> None:
+    shop = clockwork.shop
+    order = await clockwork.act(await shop.order(capture_method="manual", wait_s=0))
+    waiting = asyncio.create_task(shop.capture(order, 300, final=False))
+    await shop.until(order.id, lambda o: bool(o.captures))
+    order = await clockwork.act(order)
+    await waiting
+    assert (order.status, await held_in_books(shop, order)) == ("captured", 700)
+    eight_days_on(shop)
+    order = await clockwork.settle(order, later=timedelta(days=8))
+    assert (order.status, order.amount_captured) == ("captured", 300)
+    assert (await shop.events(order.id))[-1] == "authorization_expired"
+    assert await held_in_books(shop, order) == 0
+    assert (shop.book(order.id).held, shop.book(order.id).captured) == (0, 300)
+
+
+async def test_s15_a_capture_that_was_lost_with_the_remainder_fails_and_the_first_one_stays(
+    clockwork: Clockwork,
+) -> None:
+    shop = clockwork.shop
+    order = await clockwork.act(await shop.order(capture_method="manual", wait_s=0))
+    for amount in (300, 500):
+        waiting = asyncio.create_task(shop.capture(order, amount, final=False))
+        order = await shop.until(order.id, lambda o: o.pending_capture is not None)
+        if amount == 300:
+            order = await clockwork.act(order)
+        waiting.cancel()
+    eight_days_on(shop)
+    lost = DueRow(order_id=order.id, subject=order.captures[1].id, operation="capture", tries=2)
+    saga = PaymentSaga(shop.app.ports, worker=shop.app.due.worker, call_limit_s=10)
+    await saga.act(lost)
+    order = await shop.read(order.id)
+    assert [capture.status for capture in order.captures] == ["succeeded", "failed"]
+    assert (order.status, order.amount_captured) == ("captured", 300)
+    assert await held_in_books(shop, order) == 0
+    assert (shop.book(order.id).held, shop.book(order.id).captured) == (0, 300)
 
 
 async def test_s12_a_hold_cancelled_in_the_dashboard_ends_the_order(clockwork: Clockwork) -> None:
