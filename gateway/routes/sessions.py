@@ -129,7 +129,10 @@ async def read(request: Request[Any, Any, Any], session_id: FromPath[str]) -> Re
     session = session_of(rows)
     if session is None or session.order.checkout_session_id != session_id:
         raise _not_found()
-    owned(session.order, caller)
+    try:
+        owned(session.order, caller)
+    except NotFound:  # says the same as of one that nobody has
+        raise _not_found() from None
     (view,) = await session_views(ports, [session])
     return answer(view)
 
