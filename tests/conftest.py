@@ -4,6 +4,7 @@ import itertools
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -58,15 +59,29 @@ def logging_as_it_was() -> Iterator[None]:
 _numbers = itertools.count(1)
 
 
+@contextmanager
+def fresh_database(server_url: str, template: str) -> Iterator[str]:
+    """A migrated database; dropped afterwards with whoever is still connected."""
+    name = f"test_{next(_numbers)}"
+    database = sql.Identifier(name)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(statement.format(database, sql.Identifier(template)))
+        yield at_database(server_url, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres, database_template: str) -> Iterator[str]:
-    """A fresh, migrated database; dropped afterwards with whoever is still connected."""
-    name = f"test_{next(_numbers)}"
-    database, template = sql.Identifier(name), sql.Identifier(database_template)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
-        yield at_database(postgres.url, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+    with fresh_database(postgres.url, database_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres: EmbeddedPostgres, database_template: str) -> Iterator[str]:
+    """One database for all tests of a file, where they do not get in each other's way."""
+    with fresh_database(postgres.url, database_template) as url:
+        yield url
 
 
 @pytest.fixture

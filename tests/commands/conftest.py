@@ -61,13 +61,13 @@ async def register(app: Application) -> Callable[[], Awaitable[Caller]]:
 
 @pytest.fixture
 async def shop(app: Application, register: Callable[[], Awaitable[Caller]]) -> AsyncIterator[Shop]:
-    """A shop whose orders are driven by a worker."""
+    """A shop whose orders are driven by a worker; nobody fills read models."""
     caller = await register()
     stop = asyncio.Event()
-    working = asyncio.create_task(work(app, stop))
+    working = asyncio.create_task(work(app, stop, ("relay", "saga")))
     yield Shop(app, caller)
     stop.set()
-    await asyncio.wait_for(working, 30)
+    await asyncio.wait_for(working, 90)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,60 @@
 """Whole lives of orders: commands in, state and the bank's own books out."""
 
-import pytest
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
 
-from commands.caller import Idempotency
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from adapters.embedded.nats import EmbeddedNats
+from adapters.settings import load_settings
+from adapters.wiring import Application, application
+from adapters.worker import work
+from commands.caller import Caller, Idempotency
 from commands.create_order import NewOrder, create_order
 from commands.pay_order import PayOrder, pay_order
+from commands.register_merchant import register_merchant
 from domain.errors import Conflict, Rejected
+from domain.ids import new_id
+from domain.metadata import Actor
 from domain.order.state import Order
 from tests.shop import Shop
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+OPERATOR = Caller(actor=Actor("operator", "tests"), merchant_id="", mode="test", correlation_id="t")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def at_work(
+    shared_database_url: str, nats_server: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Application]:
+    """A worker for all tests of this file."""
+    settings = load_settings(
+        {},
+        home=str(tmp_path_factory.mktemp("home")),
+        database_url=shared_database_url,
+        nats_url=nats_server.url,
+        master_keys=f"k1:{secrets.token_hex(32)}",
+        sandbox_latency_s="0.001",
+        lease_s="5",
+        call_limit_s="1",
+    )
+    async with application(settings, name="test") as app:
+        stop = asyncio.Event()
+        working = asyncio.create_task(work(app, stop, ("relay", "saga")))
+        yield app
+        stop.set()
+        await asyncio.wait_for(working, 90)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(at_work: Application) -> Shop:
+    """A new merchant, so that no circuit or order of another test is in the way."""
+    merchant = await register_merchant(at_work.ports, OPERATOR, name="Test shop")
+    caller = replace(OPERATOR, merchant_id=merchant.id, correlation_id=new_id("req"))
+    return Shop(at_work, caller)
 
 
 def refund_status(order: Order, refund_id: str) -> str | None:
