@@ -367,6 +367,7 @@ def _order(call: AttemptCall) -> Json:
             "order_id": call.order_id,
             "attempt_id": call.attempt_id,
             "merchant_id": call.merchant_id,
+            "correlation_id": call.correlation_id,
         },
         "payment": {
             "capture": "manual",
@@ -388,6 +389,7 @@ def _refund(call: MoneyCall) -> Json:
             "order_id": call.order_id,
             "attempt_id": call.attempt_id,
             "merchant_id": call.merchant_id,
+            "correlation_id": call.correlation_id,
         },
     }
 

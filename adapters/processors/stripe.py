@@ -386,6 +386,7 @@ def _creation(call: AttemptCall) -> Any:
         "order_id": call.order_id,
         "attempt_id": call.attempt_id,
         "merchant_id": call.merchant_id,
+        "correlation_id": call.correlation_id,
     }
     params: dict[str, Any] = {
         "amount": to_stripe(call.amount),
@@ -412,6 +413,7 @@ def _refund(call: MoneyCall) -> Any:
             "order_id": call.order_id,
             "attempt_id": call.attempt_id,
             "merchant_id": call.merchant_id,
+            "correlation_id": call.correlation_id,
         },
     }
 

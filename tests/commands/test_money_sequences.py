@@ -136,6 +136,9 @@ async def test_s8_another_process_repeats_the_call_to_the_letter(market: Market)
     assert [row["replayed"] for row in made] == [False, True]
     assert {row["status"] for row in (*made, *confirmed)} == {200}
     assert len(confirmed) == 1
+    with market.server.stripe(f"sk_test_{market.key}") as dashboard:
+        intent = dashboard.v1.payment_intents.retrieve(order.attempts[0].reference)
+    assert intent.metadata["correlation_id"] == market.shop.caller.correlation_id
     book = market.book(order)
     assert (order.status, book["captured"], len(book["payments"])) == ("captured", BASE, 1)
     assert "outcome_unknown" not in await market.shop.events(order.id)

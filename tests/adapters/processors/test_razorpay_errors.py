@@ -155,7 +155,10 @@ async def test_the_order_is_ours_by_its_receipt_and_captured_by_hand(
     sent = msgspec.json.decode(server.asked[0].body)
     assert (sent["receipt"], sent["unique_receipt"]) == ("att_1", True)
     assert sent["payment"]["capture"] == "manual"
-    assert sent["notes"] == {"order_id": "ord_1", "attempt_id": "att_1", "merchant_id": "mer_1"}
+    assert sent["notes"] == {
+        "order_id": "ord_1", "attempt_id": "att_1", "merchant_id": "mer_1",
+        "correlation_id": "req_1",
+    }  # fmt: skip
 
 
 async def test_an_order_of_another_amount_under_our_receipt_is_a_doubt(

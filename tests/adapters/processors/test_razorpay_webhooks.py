@@ -35,6 +35,8 @@ def test_r11_an_event_is_known_by_its_body() -> None:
         attempt_id="att_1",
         event_id=hashlib.sha256(raw).hexdigest(),
         kind="payment.captured",
+        payment_id="pay_1",
+        tells="captured",
     )
     assert parse(raw, signed(raw)) == [hint]
     assert parse(raw, signed(raw) | {"x-razorpay-event-id": "another"}) == [hint]

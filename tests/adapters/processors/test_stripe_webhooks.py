@@ -29,7 +29,11 @@ def parse(raw: bytes, headers: dict[str, str], *secrets: str) -> list[Hint]:
 
 def test_a_signed_event_points_at_its_payment() -> None:
     hint = Hint(
-        reference="pi_1", attempt_id="att_1", event_id="evt_1", kind="payment_intent.succeeded"
+        reference="pi_1",
+        attempt_id="att_1",
+        event_id="evt_1",
+        kind="payment_intent.succeeded",
+        tells="captured",
     )
     assert parse(body(), signed(body())) == [hint]
 
