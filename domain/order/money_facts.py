@@ -21,15 +21,16 @@ def record_captured(order: Order, command: c.RecordCaptured) -> Events:
     asked = _asked_capture(order, attempt, command)
     if asked is not None and asked.status == "succeeded":
         return ()
-    if asked is None and any(
+    pending = asked is not None and asked.status in {"pending", "unknown"}
+    if not pending and any(
         x.processor_id == command.processor_id and x.status == "succeeded" for x in order.captures
     ):
         return ()
-    pending = asked is not None and asked.status in {"pending", "unknown"}
     if not pending and not _takes_capture(order, attempt, command.payment_id):
-        if attempt.status == "captured" and attempt.payment_id == command.payment_id:
+        if attempt.status != "captured" or attempt.payment_id != command.payment_id:
+            return _stray_capture(order, attempt, command)
+        if asked is None:
             return _captured_beyond(order, attempt, command)
-        return _stray_capture(order, attempt, command)
     return _own_capture(order, attempt, asked, command)
 
 
@@ -37,11 +38,11 @@ def _asked_capture(order: Order, attempt: Attempt, command: c.RecordCaptured) ->
     """Return the capture of this very payment that the fact answers."""
     if attempt.payment_id != command.payment_id:
         return None
-    if command.capture_id is not None:
-        asked = order.capture(command.capture_id)
-    elif any(x.processor_id == command.processor_id for x in order.captures):
-        return None
-    else:
+    asked = order.capture(command.capture_id) if command.capture_id else None
+    if asked is None:
+        # Captured without our id, or under one that a restored log has lost.
+        if any(x.processor_id == command.processor_id for x in order.captures):
+            return None
         asked = order.pending_capture
     return asked if asked is not None and asked.attempt_id == attempt.id else None
 
@@ -89,7 +90,24 @@ def _own_capture(
         remaining_expires_at=lapses_at if kept and rest.minor else None,
         fee_expected=command.fee_expected,
     )
-    return (*first, captured)
+    return (*first, captured, *_overtaken(order, attempt, captured))
+
+
+def _overtaken(order: Order, attempt: Attempt, captured: e.OrderCaptured) -> Events:
+    """Return the no to a capture that is awaited and for which the hold does not suffice now."""
+    pending = order.pending_capture
+    if pending is None or pending.id == captured.capture_id or pending.attempt_id != attempt.id:
+        return ()
+    if pending.amount.minor <= captured.remaining.minor:
+        return ()
+    failed = e.CaptureFailed(
+        attempt_id=attempt.id,
+        capture_id=pending.id,
+        processor=attempt.processor,
+        code="captured_already",
+        hold="held",
+    )
+    return (failed,)
 
 
 def _captured_beyond(order: Order, attempt: Attempt, command: c.RecordCaptured) -> Events:

@@ -148,7 +148,7 @@ class Life:
             *self.authorizing(attempt, payment, minor, currency),
             c.RecordCaptured(
                 attempt_id=attempt.id,
-                capture_id=choose([None, *captures]),
+                capture_id=choose([None, "cap_lost", *captures]),
                 payment_id=payment,
                 processor_id=choose([f"ch_{payment}", f"ch_{n}"]),
                 amount_minor=minor,
@@ -162,7 +162,7 @@ class Life:
             c.RecordExpired(attempt_id=attempt.id, payment_id=choose([None, payment])),
             c.RecordRefunded(
                 attempt_id=attempt.id,
-                refund_id=choose([None, *refunds, *refunds]),
+                refund_id=choose([None, "ref_lost", *refunds, *refunds]),
                 processor_id=f"re_{choose([n, n, 1])}",
                 amount_minor=minor,
                 currency=currency,

@@ -141,7 +141,46 @@ def owes_nothing(order: Order) -> bool:
     return not withheld and not refunds and not any(s.open for s in order.strays)
 
 
+def check_money_is_watched(order: Order) -> None:
+    """Money that is held, awaited or stray has a step, or somebody who has to do the next thing."""
+    if order.quarantine:
+        return
+    subjects = {step.subject for step in steps(order)}
+    for attempt in order.attempts:
+        left_to_merchant = not order.ended and (order.pending_capture or waits_for_somebody(order))
+        if attempt.held and attempt.held.minor and not left_to_merchant:
+            assert attempt.id in subjects, attempt
+        if attempt.can_take_money and attempt.status != "authorized":
+            assert attempt.id in subjects, attempt
+            assert not order.awaits_customer, "the customer is asked once nothing is open"
+        if attempt.void_key:
+            assert attempt.id in subjects, attempt
+    for part in (*order.captures, *order.refunds):
+        if part.status in {"pending", "unknown"}:
+            assert part.id in subjects, part
+    for stray in order.strays:
+        refunds = {refund.id for refund in order.stray_refunds(stray)}
+        if stray.open and len(refunds) < STRAY_REFUNDS_MAX:
+            assert {stray.payment_id, *refunds} & subjects, stray
+
+
+def check_awaited(order: Order) -> None:
+    """What is awaited can still come: a capture of a hold that suffices, the only one."""
+    awaited = [x for x in order.captures if x.status in {"pending", "unknown"}]
+    assert len(awaited) <= 1
+    for capture in awaited:
+        attempt = order.attempt(capture.attempt_id)
+        assert attempt is not None
+        assert attempt.held is not None
+        assert attempt.held.minor >= capture.amount.minor, "awaited for ever"
+        assert attempt.void_key is None
+    live = order.live
+    assert not (order.ended and live and live.status == "challenged"), "a page of what is over"
+
+
 def check_steps(order: Order, n: int) -> None:
+    check_money_is_watched(order)
+    check_awaited(order)
     due = steps(order)
     assert len({step.subject for step in due}) == len(due)
     if not due:
