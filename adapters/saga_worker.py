@@ -28,6 +28,11 @@ waiting = Gauge("saga_acting", "Steps that this worker is acting on", multiproce
 log = structlog.get_logger(__name__)
 
 
+def pause_s(tries: int) -> float:
+    """Return the seconds until a step that failed by our own fault is tried again."""
+    return min(60.0, 2.0 ** min(tries, 10))
+
+
 class SagaWorker:
     """Runs the saga in one process; any number of processes share the work."""
 
@@ -108,7 +113,7 @@ class SagaWorker:
 
     async def _give_back(self, row: DueRow) -> None:
         try:
-            await self._due.again(row, in_s=min(60.0, 2.0**row.tries))
+            await self._due.again(row, in_s=pause_s(row.tries))
         except psycopg.Error as error:
             # The next claim finds that we hold it and do not act on it.
             log.warning("saga_step_not_given_back", error=type(error).__name__)

@@ -20,7 +20,14 @@ from commands.ports import (
     Write,
 )
 from domain.errors import Conflict, NotFound, Rejected
-from domain.events import OrderEvent, Recorded
+from domain.events import (
+    CaptureRequested,
+    OrderEvent,
+    OrderRouted,
+    Recorded,
+    RefundRequested,
+    VoidRequested,
+)
 from domain.ids import is_id
 from domain.order.evolve import evolve, fold
 from domain.order.state import Order
@@ -28,6 +35,9 @@ from domain.order.steps import steps
 
 CONFLICTS_MAX: Final = 8
 """How often a merchant's command decides anew before it answers 409."""
+
+INTENTS: Final = (OrderRouted, CaptureRequested, VoidRequested, RefundRequested)
+"""What is going to be done at a processor."""
 
 T = TypeVar("T")
 
@@ -84,9 +94,16 @@ async def commit(  # noqa: PLR0913 - all that one commit carries, by keyword
     Raises:
         KeyRevoked, AlreadyAnswered, ClaimTaken, VersionTaken: as `EventStore.append`.
     """
-    at = occurred_at or ports.now()
+    now = ports.now()
     new = tuple(
-        NewEvent(metadata=caller.metadata(at, mode=caller.mode), data=event) for event in events
+        NewEvent(
+            # The processor's time is that of its facts; what we want begins now.
+            metadata=caller.metadata(
+                now if isinstance(event, INTENTS) else occurred_at or now, mode=caller.mode
+            ),
+            data=event,
+        )
+        for event in events
     )
     after = before
     for event in new:

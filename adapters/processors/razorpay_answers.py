@@ -182,7 +182,7 @@ def captured(payment: Json) -> Outcome:
             amount_minor=payment["amount"],
             currency=payment["currency"].upper(),
             at=_utc(payment["created_at"]),
-            fee_expected=True,
+            fee_expected=_settles(payment),
             fee=_fee(payment),
         )
     )
@@ -276,7 +276,7 @@ def _payment(payment: Json, refunds: Sequence[Json]) -> ObservedPayment:
         processor_id=payment["id"],
         amount_minor=payment["amount"],
         at=at,
-        fee_expected=True,
+        fee_expected=_settles(payment),
         fee=_fee(payment),
     )
     return ObservedPayment(
@@ -309,13 +309,18 @@ def _refund(refund: Json) -> ObservedRefund:
     )
 
 
-def _fee(payment: Json) -> Money | None:
-    """Return Razorpay's fee with the tax on it; None while it is not known.
+def _settles(payment: Json) -> bool:
+    """Whether a payment will name its fee in the currency that it is settled in.
 
     Razorpay settles in rupees: of a payment in another currency the report says the fee.
     """
-    fee, currency = payment.get("fee"), payment["currency"].upper()
-    return Money(fee, currency) if type(fee) is int and currency == "INR" else None
+    return bool(payment["currency"].upper() == "INR")
+
+
+def _fee(payment: Json) -> Money | None:
+    """Return Razorpay's fee with the tax on it; None while it is not known."""
+    fee = payment.get("fee")
+    return Money(fee, "INR") if type(fee) is int and _settles(payment) else None
 
 
 def _utc(seconds: int) -> datetime:

@@ -26,6 +26,9 @@ PENDING_CAP_S: Final = 3_600.0
 DOUBT_S: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 """Between lookups of an unknown outcome; then hourly for a day, then daily."""
 HOURLY_TRIES: Final = 30
+DAILY_TRIES: Final = HOURLY_TRIES + 24
+"""Tries of anything after which it is tried once a day; a person knows of it by then."""
+HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
 CONFLICTS_MAX: Final = 1_000
 """An outcome is decided anew until it lands; more conflicts than this are a bug."""
@@ -64,13 +67,17 @@ class Act(msgspec.Struct, kw_only=True):
 
     @property
     def retry(self) -> Later:
-        """When to try the same call again: 1 s, 2 s, 4 s … with full jitter."""
-        cap = min(RETRY_CAP_S, 2.0 ** (self.row.tries - 1))
+        """When to try the same call again: 1 s, 2 s, 4 s … with jitter, a day in the end."""
+        cap = min(RETRY_CAP_S, 2.0 ** min(self.row.tries - 1, 20))
+        if self.row.tries > HOURLY_TRIES:
+            cap = DAY_S if self.row.tries > DAILY_TRIES else HOUR_S
         return Later(random.uniform(cap / 2, cap))  # noqa: S311 - jitter is no secret
 
     @property
     def pending(self) -> Later:
-        """When to look again at what the processor is still doing: 1 s, 2 s, 4 s … to an hour."""
+        """When to look again at what the processor is still doing: 1 s, 2 s, 4 s … to a day."""
+        if self.row.tries > DAILY_TRIES:
+            return Later(DAY_S)
         return Later(min(PENDING_CAP_S, 2.0 ** min(self.row.tries - 1, 20)))
 
     @property

@@ -3,7 +3,7 @@
 from typing import Final
 
 from commands.processor import Declined, Observed, Succeeded
-from commands.sagas.act import DOUBT_S, Act, Facts, Later, Result, Step, attempt_and_processor
+from commands.sagas.act import Act, Facts, Later, Result, Step, attempt_and_processor
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.calls import money_call
 from domain.ids import new_id
@@ -12,8 +12,11 @@ from domain.order import commands as c
 from domain.order.state import Attempt, Capture, Refund
 
 _DAY_S: Final = 86_400.0
-FEE_WAITS_S: Final = (60.0, 3_600.0, 21_600.0, *[_DAY_S] * 30, 30 * _DAY_S)
-"""Between looks for a fee."""
+FEE_WAITS_S: Final = (60.0, 3_600.0, 21_600.0, *[_DAY_S] * 30, *[30 * _DAY_S] * 5)
+"""Between looks for a fee; who has not said it by then never does: the report will."""
+NEVER_S: Final = 100 * 366 * _DAY_S
+_LISTED_S: Final = 3_600.0
+"""After so long a refund is in the processor's list, or it was never made."""
 
 
 class Moving(AtProcessor):
@@ -83,8 +86,9 @@ class Moving(AtProcessor):
         seen = await self.look(act, "capture")
         if not isinstance(seen, Observed):
             return act.doubt
-        if any(x.capture_id in {capture.id, None} for x in seen.captures):
-            # Not every processor keeps our id; one hold is captured once.
+        done = {x.id for x in act.order.captures if x.status == "succeeded"}
+        if any(x.capture_id not in done for x in seen.captures):
+            # Not every processor keeps our id, and a restored log has lost some.
             return await self.observed(act, seen)
         gone = no.expired or seen.status in {"cancelled", "expired"}
         failed = c.RecordCaptureFailed(
@@ -162,8 +166,11 @@ class Moving(AtProcessor):
         known = next((r for r in seen.refunds if r.refund_id == refund.id), None)
         if known is None:
             age_s = (self._ports.now() - refund.created_at).total_seconds()
-            if age_s > processor.capabilities.idempotency_s:
+            if age_s > processor.capabilities.idempotency_s + _LISTED_S and not act.first_try:
                 # Past the horizon a repeated key is a new refund: only the list decides.
+                gone = c.RecordRefundFailed(refund_id=refund.id, code="not_found")
+                return Facts((gone,))
+            if age_s > processor.capabilities.idempotency_s:
                 return act.doubt
             return await self._send_refund(act)
         if known.status == "pending":
@@ -207,7 +214,7 @@ class Moving(AtProcessor):
         return Facts((failed,), seen.at)
 
     async def _lookup_fee(self, act: Act) -> Result:
-        """Ask what a capture cost; who never says so is asked seldom, the report will say it."""
+        """Ask what a capture cost, ever more seldom and not for ever: the report says it, too."""
         attempt, _ = attempt_and_processor(act)
         seen = await self.look(act, "capture")
         capture = act.order.capture(act.row.subject)
@@ -216,14 +223,15 @@ class Moving(AtProcessor):
         fee = next((x.fee for x in found if x.processor_id == capture.processor_id), None)
         if fee is not None and fee.minor:
             return Facts((_fee(attempt, capture, fee),))
-        return Later(FEE_WAITS_S[min(act.row.tries, len(FEE_WAITS_S)) - 1])
+        asked = act.row.tries
+        return Later(FEE_WAITS_S[asked - 1] if asked <= len(FEE_WAITS_S) else NEVER_S)
 
     async def _watch_hold(self, act: Act) -> Result:
         """A hold should have lapsed: record it when the processor says so."""
         seen = await self.look(act, "void")
         if isinstance(seen, Observed) and seen.status in {"cancelled", "expired", "captured"}:
             return await self.observed(act, seen)
-        return Later(DOUBT_S[-1])
+        return act.doubt
 
     async def _warn_expiring(self, act: Act) -> Result:
         attempt, _ = attempt_and_processor(act)
