@@ -10,6 +10,7 @@ from adapters.sandbox_server.outcomes import AMOUNTS
 from adapters.sandbox_server.razorpay_dialect.errors import REASONS
 from adapters.sandbox_server.razorpay_dialect.instruments import ADDRESSES
 from adapters.sandbox_server.razorpay_dialect.instruments import CARDS as RAZORPAYS_CARDS
+from adapters.sandbox_server.razorpay_dialect.refunds import SLOW_AMOUNT
 from adapters.sandbox_server.stripe_dialect.methods import CARDS
 from tests.commands.clerk import clerk_of
 from tests.commands.market import Market
@@ -156,6 +157,7 @@ RAZORPAYS_AMOUNTS: Final = {
     ),
     9003: taken(9003, after=SHOWN),
 }
+TOKEN: Final = "token_of_the_customer"
 RAZORPAYS_GOOD: Final = {
     "success", "4100280000001007", "5500670000001002", "6527658900001005", "4111111111111111",
     "success@razorpay",
@@ -217,16 +219,36 @@ async def test_each_amount_code_of_razorpay_ends_as_it_should(market: Market) ->
 
 async def test_each_test_card_and_address_of_razorpay_ends_as_it_should(market: Market) -> None:
     named = [*REASONS, *RAZORPAYS_CARDS, *ADDRESSES, "success", "pending"]
-    lives = Lives(market, {name: await market.order(None, BASE, "INR") for name in named})
+    orders = {name: await market.order(None, BASE, "INR") for name in named}
+    # A saved token is for the checkout, too: whom it belongs to is there.
+    lives = Lives(market, orders | {TOKEN: await market.order(TOKEN, BASE, "INR")})
     await lives.hang(())
     for name in named:
         field = "card[number]" if name in RAZORPAYS_CARDS else "outcome"
         lives.pay(name, **{"vpa" if name in ADDRESSES else field: name})
+    lives.pay(TOKEN)
     await lives.go_on()
     market.later(DEADLINE)
     await lives.go_on()
-    good = dict.fromkeys(RAZORPAYS_GOOD, taken(after=SHOWN))
+    good = dict.fromkeys((*RAZORPAYS_GOOD, TOKEN), taken(after=SHOWN))
     assert await lives.ends() == dict.fromkeys(named, LEFT) | good
+
+
+async def test_a_refund_that_razorpay_makes_slowly_is_a_refund(market: Market) -> None:
+    lives = Lives(market, {SLOW_AMOUNT: await market.order(None, BASE, "INR")})
+    await lives.hang(())
+    lives.pay(SLOW_AMOUNT)
+    await lives.go_on()
+    await market.shop.refund(lives.orders[SLOW_AMOUNT], SLOW_AMOUNT)
+    await lives.go_on()
+    assert await lives.ends() == {
+        SLOW_AMOUNT: End(
+            status="partially_refunded",
+            tags=(*SHOWN, *TAKEN, *REFUNDED),
+            captured=BASE,
+            refunded=SLOW_AMOUNT,
+        )
+    }
 
 
 async def test_a_hold_that_razorpay_gives_back_by_itself_ends_the_order_uncharged(
