@@ -17,6 +17,8 @@ FEE_WAITS_S: Final = (60.0, 3_600.0, 21_600.0, *[_DAY_S] * 30, *[30 * _DAY_S] * 
 NEVER_S: Final = 100 * 366 * _DAY_S
 _LISTED_S: Final = 3_600.0
 """After so long a refund is in the processor's list, or it was never made."""
+_LIST_MAX: Final = 100
+"""Refunds that a processor lists; there may be more."""
 
 
 class Moving(AtProcessor):
@@ -154,29 +156,31 @@ class Moving(AtProcessor):
         return Facts((c.RefundStray(payment_id=act.row.subject, refund_id=new_id("ref")),))
 
     async def _refund(self, act: Act) -> Result:
-        """Send a refund; before it is repeated, the processor's refunds are listed."""
-        if act.first_try and act.row.operation == "refund":
-            return await self._send_refund(act)
-        attempt, processor = attempt_and_processor(act)
+        """Send a refund; before it is repeated, the processor's refunds are listed.
+
+        So they are before a first try that comes late: of a restored log it may not be the first.
+        """
+        _, processor = attempt_and_processor(act)
         refund = act.order.refund(act.row.subject)
         assert refund is not None, "the step is of a refund"
+        first = act.first_try and act.row.operation == "refund"
+        age_s = (self._ports.now() - refund.created_at).total_seconds()
+        young = processor is not None and age_s <= processor.capabilities.idempotency_s
+        if first and young:
+            return await self._send_refund(act)
         seen = await self.look(act, "refund")
         if not isinstance(seen, Observed) or processor is None:
             return self.uncertain(act, "refund", "lookup failed")
         known = next((r for r in seen.refunds if r.refund_id == refund.id), None)
-        if known is None:
-            age_s = (self._ports.now() - refund.created_at).total_seconds()
-            if age_s > processor.capabilities.idempotency_s + _LISTED_S and not act.first_try:
-                # Past the horizon a repeated key is a new refund: only the list decides.
-                gone = c.RecordRefundFailed(refund_id=refund.id, code="not_found")
-                return Facts((gone,))
-            if age_s > processor.capabilities.idempotency_s:
-                return act.doubt
+        if known is not None:
+            return act.pending if known.status == "pending" else await self.observed(act, seen)
+        if first or young:
             return await self._send_refund(act)
-        if known.status == "pending":
-            return act.pending
-        del attempt
-        return await self.observed(act, seen)
+        listed = age_s > processor.capabilities.idempotency_s + _LISTED_S
+        if listed and len(seen.refunds) < _LIST_MAX:
+            # Past the horizon a repeated key is a new refund: only the list decides.
+            return Facts((c.RecordRefundFailed(refund_id=refund.id, code="not_found"),))
+        return act.doubt
 
     async def _send_refund(self, act: Act) -> Result:
         attempt, processor = attempt_and_processor(act)

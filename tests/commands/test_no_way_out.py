@@ -93,6 +93,29 @@ async def test_a_refund_that_never_arrived_is_free_again_when_its_key_is_gone(
     assert (found.status, market.book(order)["refunded"]) == ("succeeded", BASE)
 
 
+async def test_a_first_try_that_comes_late_asks_first_whether_it_is_the_first(
+    market: Market,
+) -> None:
+    (order,) = await market.settle([await market.order(CARD, BASE)])
+    refund = await market.shop.refund(order, BASE // 2)
+    (order,) = await market.round([order])
+    made = order.refund(refund)
+    assert made is not None
+    assert made.status == "succeeded"
+    # A log that was restored to before its outcome has it as something to do.
+    asked = await market.shop.refund(order, BASE // 2)
+    with market.server.stripe(f"sk_test_{market.key}") as stripe:
+        lost = {"refund_id": asked}
+        reference = str(order.attempts[0].reference)
+        params = {"payment_intent": reference, "amount": BASE // 2, "metadata": lost}
+        stripe.v1.refunds.create(params)  # type: ignore[arg-type]
+    before = len(calls(market, "/refunds"))
+    market.later(timedelta(days=2))
+    (order,) = await market.settle([order])
+    assert (order.status, len(calls(market, "/refunds"))) == ("refunded", before)
+    await check_ledger(market, order, market.book(order))
+
+
 async def test_the_fee_of_foreign_money_at_razorpay_is_not_asked_for(market: Market) -> None:
     made = await market.shop.created(amount_minor=BASE, currency="EUR")
     asked = PayOrder(processor="razorpay")
