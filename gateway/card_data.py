@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from gateway.card_numbers import is_card_number, passes_luhn
 from gateway.errors import Refused, invalid
 
 _NAMES: Final = frozenset(
@@ -14,6 +15,9 @@ _NAMES: Final = frozenset(
     }
 )  # fmt: skip
 _METHODS: Final = frozenset({"paymentmethod", "paymentmethoddata", "card"})
+_READABLE: Final = frozenset({"externalid", "name", "id", "cardbrand"})
+"""What of a body is kept unsealed, so that a card number in it would be read by everybody."""
+
 DEPTH_MAX: Final = 32
 _MARKS: Final = "_- ."
 _RUNS: Final = re.compile(r"\d[\d\s\-\u2010-\u2015\u2212.]{11,}\d")
@@ -24,7 +28,8 @@ def refuse_card_data(body: Any) -> None:
     """Look for card data in a decoded body.
 
     A field that is named like one is refused anywhere; 13 to 19 digits that pass Luhn, with spaces
-    and dashes between them or not, are refused within a payment method, names of fields included.
+    and dashes between them or not, are refused within a payment method, names of fields included;
+    what looks like an issuer's card number is refused in what is kept unsealed.
 
     Raises:
         Refused: `invalid_request` for endless nesting; `card_data_refused`, which repeats
@@ -42,6 +47,8 @@ def _found(value: Any, *, within: bool, depth: int = 0) -> bool:
         for name, inner in value.items():
             plain = _plain(name)
             if plain in _NAMES or (within and holds_pan(name)):
+                return True
+            if plain in _READABLE and isinstance(inner, str) and is_card_number(inner):
                 return True
             if _found(inner, within=within or plain in _METHODS, depth=depth + 1):
                 return True
@@ -74,12 +81,6 @@ def _run_holds_pan(run: str) -> bool:
             digits += group
             if len(digits) > 19:  # noqa: PLR2004 - ISO 7812: 19 digits at most
                 break
-            if len(digits) >= 13 and _luhn(digits):  # noqa: PLR2004 - the shortest in use
+            if len(digits) >= 13 and passes_luhn(digits):  # noqa: PLR2004 - the shortest in use
                 return True
     return False
-
-
-def _luhn(digits: str) -> bool:
-    numbers = [int(digit) for digit in reversed(digits)]
-    doubled = (sum(divmod(2 * number, 10)) for number in numbers[1::2])
-    return (sum(numbers[0::2]) + sum(doubled)) % 10 == 0

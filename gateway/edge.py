@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from adapters.rate_limits import Limit, Taken
 from domain.ids import new_id
+from gateway.card_numbers import is_card_number
 
 REQUESTS: Final = Counter("http_requests", "HTTP requests answered.", ("method", "route", "status"))
 DURATION: Final = Histogram(
@@ -157,10 +158,11 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 
 
 def _accepted(given: bytes | None) -> str | None:
-    """Return a caller's id if it is 1 to 128 visible ASCII characters."""
+    """Return a caller's id if it is 1 to 128 visible ASCII characters and no card number."""
     if given is None or not _VISIBLE.fullmatch(given):
         return None
-    return given.decode("ascii")
+    text = given.decode("ascii")
+    return None if is_card_number(text) else text
 
 
 def _traceparent(span: trace.Span) -> str | None:

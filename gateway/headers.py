@@ -8,7 +8,8 @@ import msgspec
 from litestar import Request
 
 from commands.caller import Caller, Idempotency
-from gateway.errors import invalid
+from gateway.card_numbers import is_card_number
+from gateway.errors import Refused, invalid
 
 KEY_PATTERN: Final = r'^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
 """Bare visible ASCII, or a structured-field string in quotes."""
@@ -59,13 +60,16 @@ def idempotency(request: Request[Any, Any, Any], caller: Caller, body: Any) -> I
     """Return what the header asks for, None when it is absent.
 
     Raises:
-        Refused: 400 for a header that is empty, repeated or malformed.
+        Refused: 400 for a header that is empty, repeated or malformed; `card_data_refused`.
     """
     value = single(request, "Idempotency-Key")
     if value is None:
         return None
+    key = idempotency_key(value)
+    if is_card_number(key):
+        raise Refused("card_data_refused")
     return Idempotency(
-        key=idempotency_key(value),
+        key=key,
         scope=f"{caller.merchant_id}:{caller.mode}:{request.method} {request.url.path}",
         fingerprint=fingerprint(body),
     )

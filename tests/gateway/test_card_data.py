@@ -1,6 +1,7 @@
 """S07: card data never enters, and nothing of it is logged."""
 
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.card_data import holds_pan, refuse_card_data
+from gateway.card_numbers import is_card_number
 from gateway.errors import Refused
 from tests.gateway.problems import is_problem, logged
 
@@ -38,6 +40,10 @@ PAN = "4242424242424242"
         {"metadata": {"cvc": "123"}},
         {"card": {"whatever": PAN}},
         {"a": {"b": [{"security_code": 1}]}},
+        {"externalId": PAN},
+        {"externalId": "cart 4242-4242-4242-4242"},
+        {"externalId": "3782 822463 10005"},
+        {"lineItems": [{"name": PAN}]},
     ],
 )
 def test_s07_card_data_is_refused(client: httpx.Client, body: dict[str, Any]) -> None:
@@ -70,10 +76,31 @@ def test_nothing_of_it_is_logged(
         {"metadata": {"invoice": PAN}},
         {"description": PAN},
         {"phoneNumber": "x"},
+        {"externalId": "1763647425000000"},
+        {"externalId": "4242424242424241"},
+        {"externalId": "5500000000000"},
+        {"externalId": "42424242-4242-4242-8242-424242424242"},
+        {"externalId": f"x{PAN}"},
     ],
 )
 def test_what_is_no_card_data_passes(body: dict[str, Any]) -> None:
     refuse_card_data(body)
+
+
+def test_headers_that_are_kept_hold_no_card_number(client: httpx.Client) -> None:
+    headers = {"X-Correlation-ID": PAN, "X-Request-ID": f"a {PAN}".replace(" ", "/")}
+    answer = client.post("/v1/orders", json={"amount": 1}, headers=headers)
+    assert answer.status_code == 201
+    assert PAN not in str(answer.headers)
+    for key in (PAN, f'"{PAN}"', "4242-4242-4242-4242"):
+        refused = client.post("/v1/orders", json={"amount": 1}, headers={"Idempotency-Key": key})
+        is_problem(refused, 400, "card_data_refused")
+
+
+@given(st.uuids())
+def test_no_uuid_looks_like_a_card(uuid: UUID) -> None:
+    assert not is_card_number(str(uuid))
+    assert not is_card_number(f"cart-{uuid.hex}")
 
 
 def with_check_digit(digits: str) -> str:

@@ -1,26 +1,22 @@
 """A customer is erased: nothing readable is left anywhere, and history and proofs still hold."""
 
 import asyncio
-import base64
 import json
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.migrations import OPTIONS
 from commands.caller import Caller
 from projections import PROJECTIONS
 from replay.compare import compare
 from replay.verify_export import verify
 from tests.gateway.conftest import Service
 from tests.gateway.loops import loop
+from tests.searching import forms, stored, tables
 from tests.waiting import until
 
 CUSTOMER = "cus/planted ä 7391"
@@ -188,39 +184,6 @@ def test_nothing_readable_is_left_in_any_table_stream_or_file(
 async def checkpointed(service: Service) -> None:
     async with service.app.pool.connection() as db:
         await db.execute("CHECKPOINT")
-
-
-def forms(text: str) -> Iterator[bytes]:
-    """Give the ways in which a text may stand somewhere: plain, JSON, hex, base64."""
-    raw = text.encode()
-    yield raw
-    yield json.dumps(text)[1:-1].encode()
-    yield raw.hex().encode()
-    for skip in range(3):
-        yield base64.b64encode(raw[skip:])[4:-4]
-
-
-def tables(url: str) -> Iterator[bytes]:
-    """Give every row of every table, as text, and what its bytes and boxes hold."""
-    with psycopg.connect(url, autocommit=True, options=OPTIONS) as db:
-        found = db.execute(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        ).fetchall()
-        assert len(found) > 10
-        for (name,) in found:
-            for form in (b"text", b"binary"):
-                statement = b"COPY " + name.encode() + b" TO STDOUT (FORMAT " + form + b")"
-                with db.cursor().copy(statement) as rows:
-                    yield from (bytes(block) for block in rows)
-
-
-def stored(*folders: Path) -> Iterator[bytes]:
-    """Give the bytes of every file."""
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                yield path.read_bytes()
 
 
 def test_a_later_order_of_the_customer_has_a_key_of_its_own(
