@@ -350,7 +350,7 @@ async def test_a_projector_that_is_killed_applies_every_event_exactly_once(
     async with running(Relay(database_url, bus)):
         for _ in range(3):
             before = position()
-            history.append([fact for _ in range(400) for fact in life()])
+            history.append([fact for _ in range(150) for fact in life()])
             await until(lambda before=before: position() > before)
             process.send_signal(signal.SIGKILL)
             await process.wait()

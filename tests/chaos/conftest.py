@@ -1,10 +1,6 @@
 """Workers as processes that can be killed, around a shop in this process."""
 
-import contextlib
 import secrets
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +15,10 @@ from commands.caller import Caller
 from commands.register_merchant import register_merchant
 from domain.ids import new_id
 from domain.metadata import Actor
+from tests.forked import Forked
 from tests.shop import Shop
 
-LOOP = Path(sys.executable).parent / "loop"
+STOP_S = 60.0
 
 
 class WorkerProcess:
@@ -30,41 +27,27 @@ class WorkerProcess:
     def __init__(self, settings: Settings, log: Path) -> None:
         self._settings = settings
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [LOOP, "work"],
-                env=self._settings.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = Forked(["work"], self._settings.environment(), self._log)
 
     def kill(self) -> None:
         """Send SIGKILL: no handler runs, nothing is flushed."""
-        self._end(signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+        self._process = None
 
     def stop(self) -> int:
         """Ask it to drain; return its exit code."""
-        return self._end(signal.SIGTERM)
+        assert self._process is not None
+        code = self._process.stop(STOP_S)
+        self._process = None
+        return code
 
     def said(self, words: str) -> bool:
         """Tell whether its log has these words."""
-        return words in self._log.read_text()
-
-    def _end(self, number: signal.Signals) -> int:
-        code = 0
-        if self._process is not None:
-            self._process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(20)
-            if self._process.poll() is None:
-                self._process.kill()
-            code = self._process.wait()
-        self._process = None
-        return code
+        return self._log.exists() and words in self._log.read_text()
 
 
 class Log:

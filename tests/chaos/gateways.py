@@ -1,18 +1,10 @@
-"""`loop serve` as processes of their own, and one that dies between a commit and its answer.
-
-    python -m tests.chaos.gateways before|after serve --port N
-
-runs the `loop` command in a process that sends SIGKILL to itself right before or right after the
-first commit that carries an idempotency key.
-"""
+"""`loop serve` as processes of their own, and one that dies between a commit and its answer."""
 
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Final
@@ -24,23 +16,20 @@ from adapters.group_commit import GroupCommit
 from adapters.settings import Settings
 from commands.ports import Append
 from domain.events import Recorded
-from gateway.cli import main
+from tests.forked import Forked
 
-ROOT: Final = Path(__file__).parents[2]
-LOOP: Final = ("gateway.cli",)
 DEADLINE_S: Final = 60.0
 
 
 class Gateway:
     """One running `loop serve`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", url: str) -> None:
+    def __init__(self, process: Forked, url: str) -> None:
         self.process = process
         self.url = url
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + DEADLINE_S
@@ -48,23 +37,16 @@ class Gateway:
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(f"{self.url}/health", trust_env=False)
                 return
-            assert self.process.poll() is None, "the gateway runs"
+            assert self.process.exit_code is None, "the gateway runs"
             assert time.monotonic() < deadline, "the gateway comes up"
             time.sleep(0.02)
 
 
-def start(settings: Settings, log: Path, *module: str) -> Gateway:
+def start(settings: Settings, log: Path, prepare: Callable[[], None] | None = None) -> Gateway:
     """Start a gateway without waiting for it."""
     port = free_port()
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *(module or LOOP), "serve", "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ | settings.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-        )
+    verb = ["serve", "--port", str(port)]
+    process = Forked(verb, settings.environment(), log, prepare)
     return Gateway(process, f"http://127.0.0.1:{port}")
 
 
@@ -82,8 +64,17 @@ def gateways(settings: Settings, log: Path, count: int) -> Iterator[list[Gateway
             gateway.kill()
 
 
-def die_at_commit(*, before: bool) -> None:
-    """End this process at its first commit with a key; the database knows, the caller does not."""
+def dies_before() -> None:
+    """End this process right before its first commit that carries an idempotency key."""
+    _die_at_commit(before=True)
+
+
+def dies_after() -> None:
+    """End it right after that commit: the database knows, the caller does not."""
+    _die_at_commit(before=False)
+
+
+def _die_at_commit(*, before: bool) -> None:
     append = GroupCommit.append
 
     @wraps(append)
@@ -96,8 +87,3 @@ def die_at_commit(*, before: bool) -> None:
         return rows
 
     GroupCommit.append = dying  # type: ignore[method-assign]
-
-
-if __name__ == "__main__":
-    die_at_commit(before=sys.argv.pop(1) == "before")
-    main()

@@ -6,8 +6,8 @@ from tests.chaos.hostile import hostile
 from tests.chaos.run import show
 
 SEED = 5
-ORDERS = 120
-SECONDS = 15.0
+ORDERS = 80
+SECONDS = 12.0
 FAULTS_MIN = 3
 
 

@@ -21,7 +21,7 @@ from tests.waiting import until
 SEED = 20
 KILLS = 20
 ORDERS_PER_S = 10
-BEFORE = 300
+BEFORE = 200
 """Orders that are there when it begins: long enough to build that a kill falls inside."""
 
 POSITIONS = "SELECT name || ' ' || version || ' ' || position FROM projection_positions"

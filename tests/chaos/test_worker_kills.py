@@ -45,7 +45,7 @@ async def test_a_worker_killed_at_twenty_random_moments_charges_every_good_order
     for _ in range(KILLS):
         tokens |= await _begin(shop, rng, ORDERS // KILLS)
         worker.start()
-        await until(log.acting, 30)
+        await until(log.acting, 90)
         await asyncio.sleep(rng.uniform(0, 0.25))
         worker.kill()
         acting = log.acting()
@@ -53,7 +53,7 @@ async def test_a_worker_killed_at_twenty_random_moments_charges_every_good_order
             between += 1
             assert all(tag != "order.captured.v1" for tag in log.last_tags(acting))
     worker.start()
-    await until(lambda: not log.waiting(), 90)
+    await until(lambda: not log.waiting(), 180)
     print(f"{between} of {KILLS} kills fell between an intent and its outcome")
     assert between >= KILLS / 3
 
@@ -83,7 +83,7 @@ async def _read_models_equal_the_log(shop: Shop, log: Log) -> None:
             found = log.column(f"SELECT position FROM projection_positions WHERE name = '{name}'")  # noqa: S608
             return found == [head]
 
-        await until(level, 20)
+        await until(level, 90)
         comparison = await compare(url, projection)
         assert (comparison.position, comparison.differences) == (head, ())
 
@@ -95,7 +95,7 @@ async def test_refunds_and_voids_survive_kills_too(
     captured = [await shop.order(wait_s=0) for _ in range(10)]
     held = [await shop.order(wait_s=0, capture_method="manual") for _ in range(10)]
     worker.start()
-    await until(lambda: not log.waiting_now(), 60)
+    await until(lambda: not log.waiting_now(), 120)
     worker.kill()
     for order in captured:
         await shop.refund(order, 400)
@@ -104,11 +104,11 @@ async def test_refunds_and_voids_survive_kills_too(
         await shop.cancel(order, wait_s=0)
     for _ in range(5):
         worker.start()
-        await until(lambda: log.acting() or not log.waiting_now(), 30)
+        await until(lambda: log.acting() or not log.waiting_now(), 90)
         await asyncio.sleep(rng.uniform(0, 0.1))
         worker.kill()
     worker.start()
-    await until(lambda: not log.waiting_now(), 60)
+    await until(lambda: not log.waiting_now(), 120)
 
     books = shop.app.sandbox.bank.books()
     assert books.violations == ()
