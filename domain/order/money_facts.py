@@ -104,7 +104,7 @@ def _overtaken(order: Order, attempt: Attempt, captured: e.OrderCaptured) -> Eve
         attempt_id=attempt.id,
         capture_id=pending.id,
         processor=attempt.processor,
-        code="captured_already",
+        code="already_captured",
         hold="held",
     )
     return (failed,)
