@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Playwright, Route, sync_playwright
 
-from tests.gateway.conftest import Service, api_key, client, merchant, service
+from tests.gateway.conftest import Service, api_key, client, merchant, service, settings
 
-__all__ = ["api_key", "client", "merchant", "service"]
+__all__ = ["api_key", "client", "merchant", "service", "settings"]
 
 CHROMIUM: Final = shutil.which("chromium") or "/usr/bin/chromium"
 WAIT_MS: Final = 60_000
