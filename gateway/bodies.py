@@ -20,6 +20,12 @@ METADATA_KEYS_MAX: Final = 50
 
 SESSION_PATTERN: Final = "^cs_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 
+_SEEN: Final = (
+    r"!-?A-~\u00a1-\u00ac\u00ae-\u167f\u1681-\u180d\u180f-\u1fff"
+    r"\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\ud7ff"
+)
+"""What an address may consist of: no spaces, and nothing that nobody sees."""
+
 _NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
 
 
@@ -47,9 +53,7 @@ Currency: TypeAlias = Annotated[
 Text255: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, extra_json_schema=_NO_NUL)]
 Text500: TypeAlias = Annotated[str, Meta(max_length=500, extra_json_schema=_NO_NUL)]
 Text1000: TypeAlias = Annotated[str, Meta(max_length=1000, extra_json_schema=_NO_NUL)]
-Email: TypeAlias = Annotated[
-    str, form(r"^[!-?A-~\u00a1-\ud7ff]{1,64}@[!-?A-~\u00a1-\ud7ff]{1,189}$", max_length=254)
-]
+Email: TypeAlias = Annotated[str, form(f"^[{_SEEN}]{{1,64}}@[{_SEEN}]{{1,189}}$", max_length=254)]
 Url: TypeAlias = Annotated[
     str,
     form(

@@ -1,5 +1,6 @@
 """From bytes to request structs: everything malformed or invalid is a 400 that names the fields."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -48,10 +49,24 @@ async def json_body(request: Request[Any, Any, Any], *, required: bool) -> Any:
         raise invalid("body", "is not valid JSON in UTF-8") from None
     if not isinstance(body, dict):
         raise invalid("body", "is not a JSON object")
+    if _repeats(raw):
+        raise invalid("body", "has a field twice")
     refuse_card_data(body)
     if b"\\u0000" in raw and _holds_nul(body):
         raise invalid("body", "holds a NUL character")
     return body
+
+
+def _repeats(raw: bytes) -> bool:
+    """Tell whether an object has a name twice: the next reader might take the other value."""
+    found = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len({name for name, _ in pairs}) < len(pairs)
+
+    json.loads(raw, object_pairs_hook=look)
+    return found
 
 
 async def form_body(request: Request[Any, Any, Any]) -> dict[str, str]:

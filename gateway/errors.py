@@ -68,6 +68,9 @@ _BY_STATUS: Final = {
     415: "unsupported_media_type",
 }
 
+_GONE: Final = "client disconnected prematurely"
+"""What the framework says, as a 500, of a body that was broken off."""
+
 log = structlog.get_logger("gateway")
 
 
@@ -209,6 +212,9 @@ def on_version_taken(request: Request[Any, Any, Any], _: VersionTaken) -> Respon
 def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework refuses: unknown paths, other methods, bodies too large."""
     status = error.status_code
+    if error.detail == _GONE:
+        # Nobody reads this answer, and it is no bug of ours.
+        return on_refused(request, invalid("body", "ended before its end"))
     if status not in _BY_STATUS:
         return on_bug(request, error)
     code = _BY_STATUS[status]

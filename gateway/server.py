@@ -16,6 +16,9 @@ DRAIN_S: Final = 25
 
 BACKLOG: Final = 4096
 
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""Request line and headers together; what comes with one read is taken all the same."""
+
 
 class Gathered(asyncio.Transport):
     """A transport that sends what is written in one turn of the event loop in one piece.
@@ -74,9 +77,33 @@ class Gathered(asyncio.Transport):
 
 
 class _Protocol(HttpToolsProtocol):
+    """Gathers answers, and bounds what a request may say before its body: uvicorn keeps it all."""
+
+    _head_bytes: int | None = 0
+
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[bad-override]
         super().connection_made(Gathered(transport, self.loop))
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX + len(data):
+                self.send_400_response("The request's head is too large.")
+                return
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    @override
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        super().on_headers_complete()
 
 
 class _Server(uvicorn.Server):

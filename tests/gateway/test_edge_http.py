@@ -1,5 +1,6 @@
 """What holds for every answer: ids, headers, methods, sizes, credentials."""
 
+import contextlib
 import re
 import socket
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from commands.caller import Caller
 from tests.gateway.conftest import Service
-from tests.gateway.problems import is_problem
+from tests.gateway.problems import is_problem, logged
 
 MADE = re.compile(r"req_[0-9a-z]{26}")
 
@@ -252,7 +253,7 @@ def test_garbage_on_the_wire_does_not_end_the_server(
 ) -> None:
     port = int(service.url.rsplit(":", 1)[1])
     for garbage in (b"\x00\xff\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
             raw.sendall(garbage)
             raw.recv(1000)
     assert client.get("/health").status_code == 200
@@ -262,3 +263,58 @@ def test_bad_host_headers_are_no_500(client: httpx.Client) -> None:
     hosts: list[Any] = ["a/b", "[", "x" * 300, "a b"]
     for host in hosts:
         assert client.get("/health", headers={"Host": host}).status_code < 500
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"amount": 100, "amount": 200}',
+        b'{"amount": 100, "metadata": {"a": 1, "a": 1}}',
+        b'{"amount": 100, "am\\u006funt": 200}',
+    ],
+)
+def test_a_field_that_stands_twice_is_refused(client: httpx.Client, body: bytes) -> None:
+    answer = client.post("/v1/orders", content=body, headers={"Content-Type": "application/json"})
+    is_problem(answer, 400, "invalid_request")
+
+
+def test_a_head_without_an_end_is_not_kept(service: Service) -> None:
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Endless: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                connection.sendall(b"a" * 65_536)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            answer = connection.recv(1_000)
+        assert b"200 OK" not in answer
+        with contextlib.suppress(ConnectionError):
+            while connection.recv(1_000):
+                pass
+
+
+def test_many_requests_on_one_connection_are_no_large_head(client: httpx.Client) -> None:
+    for _ in range(5):
+        headers = {"X-Long": "a" * 30_000}
+        assert client.get("/health", headers=headers).status_code == 200
+
+
+def test_a_body_that_is_broken_off_is_no_bug(
+    service: Service, api_key: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = httpx.URL(service.url)
+    head = f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nX-API-Key: {api_key}\r\n"
+    head += "X-Correlation-ID: broken-off\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+        connection.sendall(f'{head}Content-Length: 14\r\n\r\n{{"am'.encode())
+    written = logged(capfd, "broken-off")
+    assert "unhandled" not in written
+    assert "status=400" in written
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\u202e", "\u2060", "\u3000", "\ufeff"])
+def test_an_address_has_nothing_in_it_that_nobody_sees(client: httpx.Client, mark: str) -> None:
+    body = {"name": "Tea", "email": f"unseen{mark}@tea.example", "password": "x" * 12}
+    with httpx.Client(base_url=client.base_url, trust_env=False) as anyone:
+        is_problem(anyone.post("/api/auth/register", json=body), 400, "invalid_request")
