@@ -85,7 +85,7 @@ class Shop:
         found: list[dict[str, Any]] = []
         cursor: dict[str, Any] = {}
         while True:
-            page = self.get("/v1/ledger/entries", limit=7, **params, **cursor)
+            page = self.get("/v1/ledger/entries", **{"limit": 7} | params | cursor)
             found += page["data"]
             if not page["hasMore"]:
                 return found
