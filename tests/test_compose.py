@@ -90,7 +90,7 @@ def test_the_same_processes_take_a_payment_on_servers_of_ones_own(
     finally:
         for process in running:
             process.terminate()
-        ended = [process.wait(30) for process in running]
+        ended = [process.wait(90) for process in running]
     assert ended == [0, 0, 0, 0]
 
 
@@ -116,5 +116,5 @@ def _await_ready(url: str) -> None:
 def _post(url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
     headers = {"X-API-Key": key, "Content-Type": "application/json", "Prefer": "wait=20"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - as above
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+    with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310 - as above
         return json.loads(answer.read())

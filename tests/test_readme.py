@@ -49,12 +49,12 @@ def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
                 env={"LOOP_HOME": str(data), "PATH": "/usr/bin:/bin"},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=240,
                 check=False,
             )
         finally:
             up.terminate()
-            up.wait(30)
+            up.wait(90)
     assert played.returncode == 0, played.stderr
     assert '"status":"captured"' in played.stdout
     assert '"type":"refund"' in played.stdout

@@ -42,7 +42,7 @@ async def test_the_only_worker_goes_on_with_what_it_could_not_give_back(
     orders = [await shop.order(wait_s=0) for _ in range(10)]
     worker.start()
     try:
-        await until(log.acting, 30)
+        await until(log.acting, 90)
         assert own_postgres.pid is not None
         os.kill(own_postgres.pid, signal.SIGKILL)
         await until(lambda: not own_postgres.alive())

@@ -103,7 +103,7 @@ class Door:
         self, dialect: str, body: bytes, headers: dict[str, str], merchant_id: str | None = None
     ) -> httpx.Response:
         path = f"/webhooks/{dialect}" + (f"/{merchant_id}" if merchant_id else "")
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=90) as client:
             return await client.post(path, content=body, headers=headers)
 
 

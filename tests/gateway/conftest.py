@@ -100,7 +100,7 @@ class Service:
         self._ready.set_result(f"http://127.0.0.1:{port}")
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(90)
 
     def merchant(self) -> Caller:
         merchant = self.call(register_merchant(self.app.ports, _operator, name="Test shop"))
@@ -137,7 +137,7 @@ class Service:
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {"X-API-Key": key} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=90, trust_env=False)
 
 
 def settings_for(home: Path, database_url: str, nats_url: str) -> Settings:

@@ -194,7 +194,7 @@ def test_m01_a_double_click_pays_once(client: httpx.Client, customer: Customer) 
     together = threading.Barrier(4)
 
     def click(n: int) -> httpx.Response:
-        together.wait(30)
+        together.wait(90)
         return customer.pay(path, "sbx_approve" if n % 2 else "sbx_decline", token)
 
     with ThreadPoolExecutor(4) as pool:

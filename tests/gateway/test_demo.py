@@ -70,7 +70,7 @@ def test_a_demo_that_is_stopped_leaves_nothing() -> None:
             process.terminate()
             said, _ = process.communicate(timeout=60)
 
-        _, alive = psutil.wait_procs(everybody, timeout=30)
+        _, alive = psutil.wait_procs(everybody, timeout=90)
         assert process.returncode == 130
         assert not alive
         assert "Traceback" not in said

@@ -29,7 +29,7 @@ async def app(running: Up) -> AsyncIterator[Application]:
 
 @pytest.fixture
 def order_id(running: Up) -> str:
-    with httpx.Client(base_url=running.url, headers=running.headers, timeout=30) as http:
+    with httpx.Client(base_url=running.url, headers=running.headers, timeout=90) as http:
         order = http.post("/v1/orders", json={"amount": 4999}).raise_for_status().json()
         path = f"/v1/orders/{order['id']}/pay"
         paid = http.post(path, json=CARD, headers={"Prefer": "wait=20"}).raise_for_status().json()
@@ -76,7 +76,7 @@ async def test_money_that_the_bank_took_otherwise_is_found(
     app: Application, order_id: str, running: Up
 ) -> None:
     books = Path(running.ready["data"], "sandbox", "books.sqlite3")
-    with sqlite3.connect(books, timeout=30) as bank:
+    with sqlite3.connect(books, timeout=90) as bank:
         (reference,) = bank.execute(
             "SELECT reference FROM payments WHERE order_id = ?", [order_id]
         ).fetchone()

@@ -119,7 +119,7 @@ def test_stop_finishes_what_was_begun_and_takes_nothing_more(
                     until(lambda: len(watcher.get(f"/v1/orders/{order_id}").json()["attempts"]))
                 )
             running.stop()
-            answer = waiting.result(20)
+            answer = waiting.result(90)
             assert (answer.status_code, answer.json()["status"]) == (200, "processing")
 
             def refused() -> bool:

@@ -87,7 +87,7 @@ def test_m01_many_equal_requests_at_once_make_one_order_and_one_charge(
     together = threading.Barrier(6)
 
     def send(_: int) -> httpx.Response:
-        together.wait(30)
+        together.wait(90)
         return create(client, "race", amount=4321)
 
     with ThreadPoolExecutor(6) as pool:

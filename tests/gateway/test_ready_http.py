@@ -12,7 +12,7 @@ from tests.waiting import until
 
 
 def checks(service: Service) -> dict[str, Any]:
-    answer = httpx.get(f"{service.url}/ready", timeout=30)
+    answer = httpx.get(f"{service.url}/ready", timeout=90)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()["checks"]
     return found

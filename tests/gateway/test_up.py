@@ -33,7 +33,7 @@ def data() -> Iterator[Path]:
 
 def paid_order(running: Up) -> dict[str, Any]:
     """Create and pay an order."""
-    with httpx.Client(base_url=running.url, headers=running.headers, timeout=30) as http:
+    with httpx.Client(base_url=running.url, headers=running.headers, timeout=90) as http:
         order = http.post("/v1/orders", json=ORDER).raise_for_status().json()
         path = f"/v1/orders/{order['id']}"
         http.post(f"{path}/pay", json=CARD, headers={"Prefer": "wait=20"}).raise_for_status()
@@ -43,7 +43,7 @@ def paid_order(running: Up) -> dict[str, Any]:
 
 def all_gone(processes: list[psutil.Process]) -> bool:
     """Whether none of the processes is left."""
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=90)
     return not alive
 
 

@@ -30,7 +30,7 @@ def data(running: Up) -> Path:
 
 def post(running: Up, path: str, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
     headers = {"X-API-Key": key or running.ready["apiKey"], "Prefer": "wait=20"}
-    answer = httpx.post(f"{running.url}{path}", json=body, headers=headers, timeout=30)
+    answer = httpx.post(f"{running.url}{path}", json=body, headers=headers, timeout=90)
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 
@@ -73,7 +73,7 @@ def test_a_second_key_of_a_merchant_sees_the_same_orders(
     assert secret is not None
 
     found = httpx.get(
-        f"{running.url}/v1/orders/{order['id']}", headers={"X-API-Key": secret[1]}, timeout=30
+        f"{running.url}/v1/orders/{order['id']}", headers={"X-API-Key": secret[1]}, timeout=90
     )
     assert found.status_code == 200
     with pytest.raises(httpx.HTTPStatusError, match="403"):

@@ -35,7 +35,7 @@ def receiver(service: Service) -> Iterator[Receiver]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < end, "the condition did not come to hold"
         time.sleep(0.02)

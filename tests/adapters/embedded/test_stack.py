@@ -67,7 +67,7 @@ def test_a_killed_supervisor_leaves_no_server_and_the_next_start_finds_the_data(
 
     supervisor.kill()
 
-    _, alive = psutil.wait_procs(servers, timeout=30)
+    _, alive = psutil.wait_procs(servers, timeout=90)
     assert not alive
     assert find_stack(data) is None
     assert "database system is shut down" in (data / "postgres/postgres.log").read_text()

@@ -14,7 +14,7 @@ BROWSER = {"Accept": "text/html"}
 
 
 def post(sandbox: SandboxServer, path: str, **form: str) -> httpx.Response:
-    with httpx.Client(base_url=sandbox.ready.url, trust_env=False, timeout=30) as http:
+    with httpx.Client(base_url=sandbox.ready.url, trust_env=False, timeout=90) as http:
         return http.post(path, data=form, headers=BROWSER)
 
 

@@ -72,7 +72,7 @@ def test_one_sandbox_over_a_folder(tmp_path: Path) -> None:
     with sandbox_server(tmp_path, lasting=True):
         asked = json.dumps({"data": str(tmp_path / "data"), "port": 0})
         command = [sys.executable, "-m", "adapters.sandbox_server", asked]
-        other = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        other = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert (other.returncode, other.stdout) == (1, "")
     assert "another sandbox" in other.stderr
 
@@ -88,7 +88,7 @@ def test_the_verb_says_where_it_is_and_ends_on_sigterm(tmp_path: Path) -> None:
         headers = {"authorization": f"Bearer {ready['token']}"}
         found = httpx.get(f"{ready['controlUrl']}/webhooks", headers=headers, trust_env=False)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(90) == 0
     assert (tmp_path / "sandbox-server" / "sandbox.sqlite3").is_file()
     [endpoint] = found.json()["endpoints"]
     assert (endpoint["url"], endpoint["dialect"]) == ("http://127.0.0.1:9/a?b=c", "stripe")
@@ -99,7 +99,7 @@ def test_the_verb_refuses_a_live_key(tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("loop"), "sandbox", "--port", "0"]
     environment = {**os.environ, "LOOP_X": LIVE[0], "LOOP_HOME": str(tmp_path)}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env=environment, check=False
+        command, capture_output=True, text=True, timeout=90, env=environment, check=False
     )
     assert done.returncode == 1
     assert "live key" in done.stderr
