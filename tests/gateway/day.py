@@ -23,6 +23,15 @@ class Close:
     own_accounts: Totals
     own_figures: dict[str, dict[str, int]]
 
+    def differences(self) -> list[str]:
+        """Say where Loop has what the auditor has not, or the other way round."""
+        keys = sorted(self.accounts.keys() | self.own_accounts.keys())
+        pairs = [(key, self.accounts.get(key, 0), self.own_accounts.get(key, 0)) for key in keys]
+        found = [f"{key}: Loop has {told}, he {own}" for key, told, own in pairs if told != own]
+        if self.figures != self.own_figures:
+            found.append(f"Loop shows {self.figures}, he {self.own_figures}")
+        return found
+
 
 @dataclass
 class Day:
@@ -114,9 +123,8 @@ class Day:
 
         try:
             self.until(agree)
-        except AssertionError:
-            kept = self.closes[name]
-            assert kept.accounts == kept.own_accounts, name
-            assert kept.figures == kept.own_figures, name
-            assert self.auditor.disagreements() == [], name
+        except AssertionError as error:
+            if name in self.closes:
+                wrong = self.closes[name].differences() + self.auditor.disagreements()
+                raise AssertionError(f"{name}: {wrong}") from error
             raise
