@@ -125,14 +125,16 @@ def latest_view(signed: Signed, keys: Sequence[str]) -> LatestCheckpointView:
 
 def in_camel_case(value: Any) -> Any:
     """Return JSON-ready data with our names in camelCase; those of metadata are the merchant's."""
-    if isinstance(value, list | tuple):
-        return [in_camel_case(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        _camel(name): inner if name == "metadata" else in_camel_case(inner)
-        for name, inner in value.items()
-    }
+    match value:
+        case [*items]:
+            return [in_camel_case(item) for item in items]
+        case {**members}:
+            return {
+                _camel(name): inner if name == "metadata" else in_camel_case(inner)
+                for name, inner in members.items()
+            }
+        case _:
+            return value
 
 
 def _camel(name: str) -> str:
