@@ -20,7 +20,7 @@ from tests.domain.story import ORDER, metadata
 Pair = tuple[str, str]
 """Status before an event, and the event's tag."""
 
-ENOUGH: Final = 10
+ENOUGH: Final = 20
 """How often each pair has to be seen."""
 
 KEPT_MAX: Final = 12
