@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from adapters.migrations import OPTIONS, migrate
 from tests.places import SMALL, in_memory
 
 TEMPLATE = "loop_template"
+
+os.environ["COLUMNS"] = "120"
+"""What is printed is folded alike, wherever the tests run."""
 
 
 def at_database(url: str, name: str) -> str:

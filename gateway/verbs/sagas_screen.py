@@ -63,7 +63,7 @@ def show_order(console: Console, found: dict[str, Any]) -> None:
     for case in found["cases"]:
         console.print()
         console.print(_case_text(case))
-        console.print(f"  {_help(found['orderId'], case)}", style="cyan")
+        console.print(f"  {_help(found['orderId'], case)}", style="cyan", soft_wrap=True)
 
 
 def _show_cases(console: Console, cases: Sequence[dict[str, Any]]) -> None:
@@ -75,7 +75,7 @@ def _show_cases(console: Console, cases: Sequence[dict[str, Any]]) -> None:
         console.print()
         console.print(Text(case["orderId"], style="bold").append(f"  {case['status']}", style=""))
         console.print(_case_text(case))
-        console.print(f"  {_help(case['orderId'], case)}", style="cyan")
+        console.print(f"  {_help(case['orderId'], case)}", style="cyan", soft_wrap=True)
 
 
 def _case_text(case: dict[str, Any]) -> Text:

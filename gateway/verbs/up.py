@@ -73,6 +73,8 @@ def _port(host: str, wanted: int | None) -> int:
     if wanted is None and not text.isdecimal():
         raise click.ClickException("LOOP_PORT is not usable: a number is expected")
     port = int(text) if wanted is None else wanted
+    if port == 0:
+        return _free_port()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -83,6 +85,16 @@ def _port(host: str, wanted: int | None) -> int:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         hint = "stop what has it, or choose another with --port (0 takes a free one)"
         raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {hint}") from None
+
+
+def _free_port() -> int:
+    """Return a port outside of those that the system gives to connections: one stays free."""
+    from adapters.embedded.process import EmbeddedError, free_port  # noqa: PLC0415 - see `up`
+
+    try:
+        return free_port()
+    except EmbeddedError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _run(running: "Running", options: Options) -> int:

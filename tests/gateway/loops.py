@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -49,17 +49,19 @@ def loop(*arguments: str | Path, **more: str) -> "subprocess.CompletedProcess[st
 class Up:
     """A running `loop up --json`."""
 
-    def __init__(self, data: Path, *arguments: str, **more: str) -> None:
+    def __init__(self, data: Path, said: TextIO, *arguments: str, **more: str) -> None:
         self.process = subprocess.Popen(
             [*LOOP, "up", "--data", data, "--port", "0", "--json", *arguments],
             env=environment(**more),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=said,
             text=True,
         )
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
-        assert self.line, "it ended before it was ready"
+        if not self.line:
+            said.seek(0)
+            raise AssertionError(f"it ended before it was ready: {said.read()}")
         self.ready: dict[str, Any] = json.loads(self.line)
         self.url: str = self.ready["url"]
         self.headers = {"X-API-Key": self.ready["apiKey"]}
@@ -83,9 +85,10 @@ class Up:
 @contextlib.contextmanager
 def up(data: Path, *arguments: str, **more: str) -> Iterator[Up]:
     """A running Loop; ended afterwards, if it was not."""
-    running = Up(data, *arguments, **more)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.end()
+    with tempfile.TemporaryFile("w+") as said:
+        running = Up(data, said, *arguments, **more)
+        try:
+            yield running
+        finally:
+            if running.process.poll() is None:
+                running.end()
