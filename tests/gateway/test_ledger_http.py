@@ -261,7 +261,7 @@ def test_an_auditor_with_books_of_his_own_agrees(service: Service) -> None:
     """What merchants were told and what the bank has done explain every balance to the cent."""
     random = Random(5)
     with Shop(service) as one, Shop(service) as two:
-        for _ in range(30):
+        for _ in range(14):
             play(random.choice([one, two]), random)
         for shop in (one, two):
             asyncio.run(until(shop.is_settled, 60))
