@@ -5,7 +5,7 @@ import string
 from typing import Final
 
 _ALNUM: Final = string.ascii_letters + string.digits
-_random = random.SystemRandom()
+_random = random.Random()  # noqa: S311 - seeded by the system: the ids are unique, not secret
 
 STRIPE_LENGTH: Final = 24
 RAZORPAY_LENGTH: Final = 14

@@ -3,6 +3,9 @@
 An order: created and paid through the commands by this process, authorized and captured by `loop
 work` through Stripe's own SDK over HTTP to the sandbox server, which keeps its file on disk. The
 in-process sandbox has no part in it. Everything shares one machine.
+
+Two workers are compared with one twice: with a sandbox that answers at once, where the machine's
+two cores are all there is to share, and with one that takes as long as a processor far away.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ from commands.configure_processor import ProcessorAccount, configure_processor
 from commands.create_order import NewOrder, create_order
 from commands.pay_order import PayOrder, pay_order
 from commands.processor import Credentials
-from gateway.verbs.sandbox_control import healthy
+from gateway.verbs.sandbox_control import FOLDER, Control, healthy
 from tests.benchmarks.measure import Bar, Outcome, Size, absolute, compared, interleaved
 from tests.benchmarks.memory import family_cpu_s
 from tests.benchmarks.stack import (
@@ -40,6 +43,11 @@ DEADLINE_S = 600
 BAR_PER_S = 60
 SHARE = 0.4
 """Orders of one measurement, of the size's lives: they cost more."""
+FAR_S = 0.3
+"""How long each call of the far processor takes."""
+FAR_PAIRS_MAX = 7
+FAR_SHARE = 0.25
+"""Orders of one measurement there: they take longer."""
 
 
 @dataclass
@@ -50,6 +58,7 @@ class Drive:
     shop: Shop
     settings: Settings
     pids: dict[str, int]
+    control: Control
     driven: int = 0
     cpu_ms: dict[str, list[float]] = field(default_factory=dict)
 
@@ -98,7 +107,7 @@ async def drives(servers: Servers) -> AsyncIterator[Drive]:
     """Run the sandbox and one worker, and drive the first orders."""
     port = free_port()
     folder = servers.folder / f"sandbox-{port}"
-    asked = msgspec.json.encode({"data": str(folder), "port": port}).decode()
+    asked = msgspec.json.encode({"data": str(folder / FOLDER), "port": port}).decode()
     url = f"http://127.0.0.1:{port}"
     settings = msgspec.structs.replace(servers.settings(), stripe_base_url=f"{url}/stripe")
     async with process("adapters.sandbox_server", asked) as sandbox:
@@ -111,7 +120,7 @@ async def drives(servers: Servers) -> AsyncIterator[Drive]:
             await _configure(app, made[0])
             await level(settings.database_url)
             pids = {"worker": worker, "sandbox": sandbox.pid}
-            drive = Drive(app, made[0], settings, pids)
+            drive = Drive(app, made[0], settings, pids, Control.of(folder))
             await drive.rate(WARM_UP)
             drive.cpu_ms.clear()
             yield drive
@@ -132,11 +141,26 @@ async def run(servers: Servers, size: Size) -> Outcome:
             lambda: drive.rate(orders, workers=2),
             lambda: drive.rate(orders),
         )
-        cpu_ms = drive.cpu_ms
+        cpu_ms = {name: list(used) for name, used in drive.cpu_ms.items()}
+        drive.control.ask("POST", "faults", do=f"delay:{FAR_S}")
+        few = max(32, int(size.lives * FAR_SHARE))
+        far_two, far_one = await interleaved(
+            min(size.pairs, FAR_PAIRS_MAX),
+            lambda: drive.rate(few, workers=2),
+            lambda: drive.rate(few),
+        )
     limit = Bar(kind="minimum", limit=BAR_PER_S)
     results = [
         absolute("one worker through Stripe's adapter to the sandbox", one, "orders/s", limit),
         compared("two workers", two, "orders/s", "one worker", one, Bar(kind="minimum", limit=1)),
+        compared(
+            f"two workers, each call takes {FAR_S * 1000:.0f} ms",
+            far_two,
+            "orders/s",
+            "one worker",
+            far_one,
+            Bar(kind="minimum", limit=1),
+        ),
         *(
             absolute(f"CPU time of the {name} for an order at Stripe", used, "ms", None)
             for name, used in cpu_ms.items()
