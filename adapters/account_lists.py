@@ -11,8 +11,10 @@ from psycopg import AsyncConnection
 
 from adapters.orphans import saw
 from commands.apply_webhook import Look
+from commands.observed import ListedPage, Observed
+from commands.outcomes import Unknown
 from commands.ports import Ports
-from commands.processor import Credentials, ListedPage, Observed, Unknown, Window
+from commands.processor import Credentials, Window
 from commands.reconcile import AccountAt, Unplaced, compare, money_of
 from domain.errors import Unavailable
 

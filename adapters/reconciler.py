@@ -18,8 +18,8 @@ from adapters import log as events
 from adapters.account_lists import Lister, NotListed
 from adapters.waiting import set_within
 from commands.apply_webhook import Look
+from commands.observed import Listed
 from commands.ports import Ports
-from commands.processor import Listed
 from commands.reconcile import AccountAt, Unplaced, accounts_of, credentials_of
 from domain.errors import Unavailable
 from domain.metadata import Mode

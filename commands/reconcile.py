@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
+from commands.observed import Listed, ListedPayment, Observed
 from commands.ports import Ports
-from commands.processor import Credentials, Listed, ListedPayment, Observed
+from commands.processor import Credentials
 from domain.events import ProcessorConfigured, Recorded
 from domain.ids import is_id
 from domain.metadata import Mode

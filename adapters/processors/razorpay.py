@@ -20,22 +20,17 @@ import msgspec
 from adapters.processors import razorpay_answers as answers
 from adapters.processors import razorpay_lists as lists
 from adapters.processors.razorpay_answers import Json, Problem
+from commands.observed import Absent, ListedPage, Observed
+from commands.outcomes import Declined, Outcome, Referenced, Unknown
 from commands.processor import (
-    Absent,
     AttemptCall,
     Capabilities,
     CheckoutProof,
     CredentialField,
     Credentials,
-    Declined,
     Described,
     Hint,
-    ListedPage,
     MoneyCall,
-    Observed,
-    Outcome,
-    Referenced,
-    Unknown,
     Window,
 )
 from domain.events import Operation

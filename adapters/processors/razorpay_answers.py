@@ -6,16 +6,18 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from commands.processor import (
-    Challenged,
-    Declined,
-    Fact,
-    NotSent,
+from commands.observed import (
     Observed,
     ObservedCapture,
     ObservedDispute,
     ObservedPayment,
     ObservedRefund,
+)
+from commands.outcomes import (
+    Challenged,
+    Declined,
+    Fact,
+    NotSent,
     Outcome,
     Pending,
     Succeeded,

@@ -5,7 +5,8 @@ from typing import Final
 
 from adapters.processors import razorpay_answers as answers
 from adapters.processors.razorpay_answers import Json
-from commands.processor import Listed, ListedPage, ListedPayment, Window
+from commands.observed import Listed, ListedPage, ListedPayment
+from commands.processor import Window
 
 COUNT: Final = 100
 

@@ -19,31 +19,35 @@ from typing import Final, TypeVar
 from adapters.sandbox.bank import HOLD_S, PAGE, Bank
 from adapters.sandbox.objects import Answer, View
 from adapters.sandbox.tokens import APPROVE, Call, Fault, Place, fault_of
-from commands.processor import (
+from commands.observed import (
     Absent,
-    AttemptCall,
-    Capabilities,
-    Challenged,
-    CheckoutProof,
-    CredentialField,
-    Credentials,
-    Declined,
-    Described,
-    Fact,
-    Hint,
     Listed,
     ListedPage,
     ListedPayment,
-    MoneyCall,
-    NotSent,
     Observed,
     ObservedCapture,
     ObservedRefund,
+)
+from commands.outcomes import (
+    Challenged,
+    Declined,
+    Fact,
+    NotSent,
     Outcome,
     Pending,
     Referenced,
     Succeeded,
     Unknown,
+)
+from commands.processor import (
+    AttemptCall,
+    Capabilities,
+    CheckoutProof,
+    CredentialField,
+    Credentials,
+    Described,
+    Hint,
+    MoneyCall,
     Window,
 )
 from domain.events import Operation

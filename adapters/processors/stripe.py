@@ -23,24 +23,17 @@ from adapters.processors.stripe_answers import Json, Problem
 from adapters.processors.stripe_money import to_stripe
 from adapters.processors.stripe_sdk import Clients, raw, sent
 from adapters.processors.stripe_webhooks import hints, verify
+from commands.observed import Absent, ListedPage, Observed
+from commands.outcomes import Declined, Outcome, Pending, Referenced, Succeeded, Unknown
 from commands.processor import (
-    Absent,
     AttemptCall,
     Capabilities,
     CheckoutProof,
     CredentialField,
     Credentials,
-    Declined,
     Described,
     Hint,
-    ListedPage,
     MoneyCall,
-    Observed,
-    Outcome,
-    Pending,
-    Referenced,
-    Succeeded,
-    Unknown,
     Window,
 )
 from domain.events import Operation

@@ -7,22 +7,24 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from adapters.processors.stripe_money import from_stripe
-from commands.processor import (
-    Challenged,
-    Declined,
-    Described,
-    Fact,
-    NotSent,
+from commands.observed import (
     Observed,
     ObservedCapture,
     ObservedDispute,
     ObservedRefund,
-    Outcome,
     PaymentStatus,
+)
+from commands.outcomes import (
+    Challenged,
+    Declined,
+    Fact,
+    NotSent,
+    Outcome,
     Pending,
     Succeeded,
     Unknown,
 )
+from commands.processor import Described
 from domain.money import Money
 from domain.routing import RetryClass
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from adapters.processors.stripe_answers import Json
 from adapters.processors.stripe_money import from_stripe
-from commands.processor import Listed, ListedPage, ListedPayment, Window
+from commands.observed import Listed, ListedPage, ListedPayment
+from commands.processor import Window
 
 LIMIT: Final = 100
 

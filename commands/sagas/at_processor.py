@@ -10,19 +10,18 @@ import msgspec
 from msgspec.structs import replace
 
 from commands.execute import commit
-from commands.ports import CircuitKey, Ports, VersionTaken
-from commands.processor import (
-    Absent,
+from commands.observed import Absent, Observed
+from commands.outcomes import (
     Challenged,
     Declined,
     NotSent,
-    Observed,
     Outcome,
     Pending,
     Referenced,
     Succeeded,
     Unknown,
 )
+from commands.ports import CircuitKey, Ports, VersionTaken
 from commands.read_order import CHALLENGE_FIELD, ChallengeSecret, open_personal
 from commands.route_order import Wish, route_order
 from commands.sagas.act import (

@@ -2,16 +2,8 @@
 
 from typing import Any, Final
 
-from commands.processor import (
-    Challenged,
-    Declined,
-    NotSent,
-    Observed,
-    Pending,
-    Referenced,
-    Succeeded,
-    Unknown,
-)
+from commands.observed import Observed
+from commands.outcomes import Challenged, Declined, NotSent, Pending, Referenced, Succeeded, Unknown
 from commands.sagas.act import (
     OPEN_LOOKS_MAX,
     PREPARE_TRIES_MAX,

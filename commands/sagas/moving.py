@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from commands.processor import Declined, Observed, Succeeded
+from commands.observed import Observed
+from commands.outcomes import Declined, Succeeded
 from commands.sagas.act import Act, Facts, Later, Result, Step, attempt_and_processor
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.calls import money_call

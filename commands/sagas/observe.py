@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from commands.processor import Challenged, Observed, ObservedPayment
+from commands.observed import Observed, ObservedPayment
+from commands.outcomes import Challenged
 from domain.events import FeeOf
 from domain.ids import new_id
 from domain.money import Money

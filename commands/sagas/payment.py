@@ -8,8 +8,8 @@ to a capture, void or refund is believed only after a lookup.
 from typing import Final, Literal
 
 from commands.caller import Caller
+from commands.observed import Observed
 from commands.ports import DueRow, Ports
-from commands.processor import Observed
 from commands.sagas.act import Act, Facts, Later, attempt_of, step_of
 from commands.sagas.at_processor import AtProcessor
 from commands.sagas.authorizing import Authorizing

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from adapters import log
 from adapters.orphans import Orphan, orphans
 from adapters.reconciler import Reconciler
-from commands.processor import AttemptCall, Credentials, MoneyCall, Referenced, Succeeded
+from commands.outcomes import Referenced, Succeeded
+from commands.processor import AttemptCall, Credentials, MoneyCall
 from commands.sagas.payment import PaymentSaga
 from domain.errors import Rejected
 from domain.ids import new_id

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from commands.observed import Observed
+from commands.outcomes import Referenced, Succeeded
 from commands.ports import DueRow
-from commands.processor import Observed, Referenced, Succeeded
 from commands.remove_processor import remove_processor
 from commands.sagas.calls import attempt_call
 from commands.sagas.payment import PaymentSaga

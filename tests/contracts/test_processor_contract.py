@@ -12,26 +12,19 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from commands.processor import (
-    Absent,
-    AttemptCall,
+from commands.observed import Absent, Listed, ListedPage, ListedPayment, Observed
+from commands.outcomes import (
     Challenged,
-    Credentials,
     Declined,
     Fact,
-    Listed,
-    ListedPage,
-    ListedPayment,
-    MoneyCall,
     NotSent,
-    Observed,
     Outcome,
     Pending,
     Referenced,
     Succeeded,
     Unknown,
-    Window,
 )
+from commands.processor import AttemptCall, Credentials, MoneyCall, Window
 from domain.money import Money
 from tests.contracts.rigs import RIGS, Rig, Vendors
 from tests.sandbox_server import SandboxServer, sandbox_server

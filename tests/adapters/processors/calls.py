@@ -3,17 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from commands.processor import (
-    Absent,
-    AttemptCall,
-    Credentials,
-    MoneyCall,
-    Observed,
-    Outcome,
-    Processor,
-    Referenced,
-    Unknown,
-)
+from commands.observed import Absent, Observed
+from commands.outcomes import Outcome, Referenced, Unknown
+from commands.processor import AttemptCall, Credentials, MoneyCall, Processor
 from domain.money import Money
 
 Answer: TypeAlias = Outcome | Referenced | Observed | Absent | Unknown

@@ -10,17 +10,9 @@ import pytest
 
 from adapters.processors import razorpay as adapter
 from adapters.processors.razorpay import RazorpayProcessor
-from commands.processor import (
-    Absent,
-    Challenged,
-    Credentials,
-    Declined,
-    NotSent,
-    Observed,
-    Referenced,
-    Succeeded,
-    Unknown,
-)
+from commands.observed import Absent, Observed
+from commands.outcomes import Challenged, Declined, NotSent, Referenced, Succeeded, Unknown
+from commands.processor import Credentials
 from tests.adapters.processors.calls import RAZORPAY, attempt, money
 from tests.adapters.processors.wire import Deed, Wire, answer, close, hang, unused_url, wire
 

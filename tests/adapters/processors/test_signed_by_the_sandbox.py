@@ -7,7 +7,8 @@ import pytest
 
 from adapters.processors.razorpay import RazorpayProcessor
 from adapters.processors.stripe import StripeProcessor
-from commands.processor import Credentials, Processor, Referenced
+from commands.outcomes import Referenced
+from commands.processor import Credentials, Processor
 from tests.adapters.processors.calls import attempt
 from tests.sandbox_server import Heard, Listener, SandboxServer, sandbox_server
 

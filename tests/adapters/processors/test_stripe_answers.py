@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from adapters.processors import stripe_answers as answers
-from commands.processor import Declined, Observed, Pending, Succeeded, Unknown
+from commands.observed import Observed
+from commands.outcomes import Declined, Pending, Succeeded, Unknown
 from domain.routing import RetryClass
 
 CHARGE = {

@@ -12,7 +12,8 @@ import pytest
 from typing_extensions import override
 
 from adapters.processors.stripe import StripeProcessor
-from commands.processor import Credentials, Referenced
+from commands.outcomes import Referenced
+from commands.processor import Credentials
 from tests.adapters.processors.calls import attempt
 from tests.waiting import until
 

@@ -9,7 +9,9 @@ import pytest
 
 from adapters.processors import stripe as adapter
 from adapters.processors.stripe import StripeProcessor
-from commands.processor import Absent, Credentials, Declined, NotSent, Referenced, Unknown
+from commands.observed import Absent
+from commands.outcomes import Declined, NotSent, Referenced, Unknown
+from commands.processor import Credentials
 from tests.adapters.processors.calls import STRIPE, attempt
 from tests.adapters.processors.wire import Deed, Wire, answer, close, hang, unused_url, wire
 from tests.waiting import until

@@ -13,16 +13,8 @@ import pytest
 
 from adapters.processors.sandbox import CODES, REFUSALS, SandboxProcessor
 from adapters.sandbox.tokens import SCRIPTS
-from commands.processor import (
-    AttemptCall,
-    Credentials,
-    Declined,
-    MoneyCall,
-    Outcome,
-    Referenced,
-    Succeeded,
-    Unknown,
-)
+from commands.outcomes import Declined, Outcome, Referenced, Succeeded, Unknown
+from commands.processor import AttemptCall, Credentials, MoneyCall
 from domain.money import Money
 from tests.waiting import until
 
