@@ -15,7 +15,7 @@ from adapters.coalesce import Coalesced
 from adapters.connect import borrowed
 from adapters.logins import session_hash
 from adapters.vault import MasterKeys
-from commands.ports import KeyRow
+from commands.append import KeyRow
 
 log = logging.getLogger(__name__)
 

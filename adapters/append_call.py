@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.codec import encode
-from commands.ports import Append, KeyRevoked, KeyRow, VersionTaken, Write
+from commands.append import Append, KeyRevoked, KeyRow, VersionTaken, Write
 from domain.events import Recorded, tag_of
 
 CALL: Final = (

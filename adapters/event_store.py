@@ -11,7 +11,7 @@ from adapters.coalesce import Coalesced
 from adapters.connect import borrowed
 from adapters.group_commit import GroupCommit, Refused
 from adapters.streams import Streams, recorded
-from commands.ports import (
+from commands.append import (
     AlreadyAnswered,
     Append,
     Claim,

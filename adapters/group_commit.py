@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from adapters.append_call import CALL, Pending, Refused, arguments, pending, settle
 from adapters.connect import connect
 from adapters.lost_appends import committed, wait_for_lost_call
-from commands.ports import Append
+from commands.append import Append
 from domain.errors import Rejected, Unavailable
 from domain.events import Recorded
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 
 from adapters.append_call import Pending
-from commands.ports import IdempotencyRecord
+from commands.append import IdempotencyRecord
 from domain.events import Recorded
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('loop.events', 0))"

@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.coalesce import Coalesced
 from adapters.connect import borrowed
-from commands.ports import DataKeyRow
+from commands.append import DataKeyRow
 from commands.processor import Credentials
 from domain.metadata import Mode, Sealed
 

@@ -5,19 +5,19 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from commands.caller import Caller, Idempotency
-from commands.execute import record_of, under_key
-from commands.ports import (
+from commands.append import (
     AlreadyAnswered,
     Append,
     Claim,
     DataKeyRow,
     KeyRow,
     NewEvent,
-    Ports,
     VersionTaken,
     Write,
 )
+from commands.caller import Caller, Idempotency
+from commands.execute import record_of, under_key
+from commands.ports import Ports
 from domain.errors import Conflict, NotFound, Rejected
 from domain.ids import is_id
 from domain.merchant import Merchant, MerchantCommand, decide, evolve, fold
@@ -61,7 +61,7 @@ async def change_merchant(  # noqa: PLR0913 - all that one commit carries, by ke
     Raises:
         NotFound, Rejected: as the command says.
         Conflict: `concurrent_change` when others were always faster.
-        commands.ports.ClaimTaken, KeyRevoked, AlreadyAnswered: as `EventStore.append`.
+        commands.append.ClaimTaken, KeyRevoked, AlreadyAnswered: as `EventStore.append`.
     """
     caller = under_key(caller, idempotency)
     for _ in range(CONFLICTS_MAX):
@@ -137,7 +137,7 @@ async def answered_before(
 
     Raises:
         Rejected: `idempotency_key_reused`.
-        commands.ports.KeyRevoked: the caller's key does not work any more.
+        commands.append.KeyRevoked: the caller's key does not work any more.
     """
     if idempotency is None:
         return None

@@ -49,7 +49,7 @@ async def configure_processor(
         NotFound: no such merchant.
         Rejected: `unknown_processor`, `credentials_required`, `credentials_refused`.
         Conflict: `concurrent_change`.
-        commands.ports.AlreadyAnswered: the idempotency key was used before.
+        commands.append.AlreadyAnswered: the idempotency key was used before.
     """
     processor = ports.processors.get(wanted.processor)
     if processor is None:

@@ -4,9 +4,10 @@ from datetime import datetime
 
 import msgspec
 
+from commands.append import Claim, ClaimTaken, DataKeyRow
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, once, under_key
-from commands.ports import Claim, ClaimTaken, DataKeyRow, Ports
+from commands.ports import Ports
 from domain.errors import Conflict
 from domain.events import CaptureMethod
 from domain.ids import new_id, sibling

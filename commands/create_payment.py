@@ -1,11 +1,12 @@
 """The verb: create and pay an order in one call and one append."""
 
+from commands.append import ClaimTaken
 from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.create_order import NewOrder, claims_of, creation, external_id_exists
 from commands.execute import commit, once, under_key
 from commands.pay_order import PayOrder, payment
-from commands.ports import ClaimTaken, Ports
+from commands.ports import Ports
 from domain.ids import new_id
 from domain.order.decide import decide
 from domain.order.evolve import evolve

@@ -6,8 +6,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from commands.caller import Caller, Done, Idempotency
-from commands.ports import (
+from commands.append import (
     AlreadyAnswered,
     Append,
     Claim,
@@ -15,10 +14,11 @@ from commands.ports import (
     DueChange,
     IdempotencyRecord,
     NewEvent,
-    Ports,
     VersionTaken,
     Write,
 )
+from commands.caller import Caller, Done, Idempotency
+from commands.ports import Ports
 from domain.errors import Conflict, NotFound, Rejected
 from domain.events import (
     CaptureRequested,

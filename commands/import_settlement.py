@@ -10,16 +10,10 @@ from typing import Final
 
 import msgspec
 
+from commands.append import Append, DueChange, NewEvent, VersionTaken, Write
 from commands.caller import Caller
 from commands.execute import CONFLICTS_MAX, due_changes
-from commands.ports import (
-    Append,
-    DueChange,
-    NewEvent,
-    Ports,
-    VersionTaken,
-    Write,
-)
+from commands.ports import Ports
 from commands.settlement_reports import SettlementIndex
 from domain import events as e
 from domain import settlement as s

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import msgspec
 
+from commands.append import KeyRow
 from commands.caller import Caller, Idempotency
 from commands.change_merchant import change_merchant
-from commands.ports import KeyRow, Ports
+from commands.ports import Ports
 from domain.ids import new_api_key, new_id
 from domain.merchant import DEFAULT_SCOPES, ApiKey, IssueKey, Merchant
 from domain.metadata import Mode
@@ -44,7 +45,7 @@ async def issue_key(
     Raises:
         NotFound: no such merchant.
         Rejected: `unknown_scope`.
-        commands.ports.AlreadyAnswered: the idempotency key was used before.
+        commands.append.AlreadyAnswered: the idempotency key was used before.
     """
     secret, key_id = new_api_key(mode), new_id("key")
     command = IssueKey(

@@ -3,8 +3,9 @@
 import msgspec
 
 from commands.accounts import Logins
+from commands.append import Claim, ClaimTaken
 from commands.caller import Caller
-from commands.ports import Claim, ClaimTaken, Ports
+from commands.ports import Ports
 from commands.register_merchant import register_merchant
 from domain.ids import new_id
 from domain.merchant import Merchant

@@ -5,11 +5,12 @@ from datetime import datetime
 
 import msgspec
 
+from commands.append import DataKeyRow
 from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, not_found, once, owned, under_key
 from commands.new_attempt import may_start
-from commands.ports import DataKeyRow, Ports
+from commands.ports import Ports
 from commands.route_order import Wish, route_order
 from domain import merchant as merchants
 from domain.errors import Rejected

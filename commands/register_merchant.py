@@ -2,9 +2,10 @@
 
 from msgspec.structs import replace
 
+from commands.append import Claim
 from commands.caller import Caller
 from commands.change_merchant import change_merchant
-from commands.ports import Claim, Ports
+from commands.ports import Ports
 from domain.ids import new_id
 from domain.merchant import ConfigureProcessor, Merchant, Register
 from domain.personal import Profile
@@ -28,7 +29,7 @@ async def register_merchant(
     `caller.merchant_id` is replaced by the new merchant's.
 
     Raises:
-        commands.ports.ClaimTaken: a claim has another owner; nothing was made.
+        commands.append.ClaimTaken: a claim has another owner; nothing was made.
     """
     merchant_id = merchant_id or new_id("mer")
     caller = replace(caller, merchant_id=merchant_id)

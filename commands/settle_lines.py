@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from commands.append import VersionTaken
 from commands.caller import Caller
 from commands.import_settlement import append, explained, load_settlement
-from commands.ports import Ports, VersionTaken
+from commands.ports import Ports
 from commands.settlement_reports import SettlementIndex
 from domain import events as e
 from domain import settlement as s

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 import structlog
 from litestar import Request
 
+from commands.append import KeyRow
 from commands.caller import Caller
-from commands.ports import KeyRow
 from domain.merchant import SCOPES
 from domain.metadata import Actor, Mode
 from gateway.deps import Deps

@@ -11,8 +11,9 @@ import msgspec
 from adapters.delivery_lists import Delivery, DeliveryStatus
 from adapters.log import Row
 from commands.accounts import AccessToken, Logins
+from commands.append import KeyRow
 from commands.customer_page import CustomerPage
-from commands.ports import KeyRow, Ports
+from commands.ports import Ports
 from domain.endpoints import Endpoint
 from domain.metadata import Mode
 from gateway.audit_views import LatestCheckpointView, OrderProofView

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, UnsetType
 
-from commands.ports import KeyRevoked, VersionTaken
+from commands.append import KeyRevoked, VersionTaken
 from domain.errors import Conflict, LoopError, NotFound, Rejected, Unavailable
 from gateway.edge import ids_of
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from psycopg_pool import AsyncConnectionPool
 
-from commands.ports import Append, IdempotencyRecord, KeyRow, NewEvent, Write
+from commands.append import Append, IdempotencyRecord, KeyRow, NewEvent, Write
 from domain import events as e
 from domain.ids import new_id
 from domain.metadata import Actor, Metadata, Sealed

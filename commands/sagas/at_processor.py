@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from commands.append import VersionTaken
 from commands.execute import commit
 from commands.observed import Absent, Observed
 from commands.outcomes import (
@@ -21,7 +22,7 @@ from commands.outcomes import (
     Succeeded,
     Unknown,
 )
-from commands.ports import CircuitKey, Ports, VersionTaken
+from commands.ports import CircuitKey, Ports
 from commands.read_order import CHALLENGE_FIELD, ChallengeSecret, open_personal
 from commands.route_order import Wish, route_order
 from commands.sagas.act import (

@@ -9,10 +9,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from commands.append import DataKeyRow, VersionTaken
 from commands.execute import CONFLICTS_MAX, commit, not_found
 from commands.observed import Absent, Observed
 from commands.outcomes import Succeeded
-from commands.ports import DataKeyRow, DueRow, Ports, VersionTaken
+from commands.ports import DueRow, Ports
 from commands.sagas.act import Act, Facts, attempt_and_processor
 from commands.sagas.calls import money_call
 from commands.sagas.payment import PaymentSaga

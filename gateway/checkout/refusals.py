@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from litestar import Request, Response
 
-from commands.ports import VersionTaken
+from commands.append import VersionTaken
 from domain.errors import LoopError, NotFound, Unavailable
 from gateway.checkout import screens
 from gateway.checkout.frame import rendered

@@ -9,8 +9,8 @@ import msgspec
 from litestar import Request, get
 from litestar.response import Stream
 
+from commands.append import KeyRevoked
 from commands.caller import Caller
-from commands.ports import KeyRevoked
 from domain.errors import Unavailable
 from domain.order.evolve import fold
 from gateway.auth import authenticated, deps_of

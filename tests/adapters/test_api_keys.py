@@ -9,7 +9,7 @@ from adapters import api_keys
 from adapters.api_keys import PostgresApiKeys, key_hash
 from adapters.event_store import PostgresEventStore
 from adapters.vault import MasterKeys
-from commands.ports import KeyRevoked, KeyRow
+from commands.append import KeyRevoked, KeyRow
 from domain.ids import new_api_key, new_id
 from tests.appends import MERCHANT, append_of, opened
 

@@ -9,7 +9,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.due_rows import PostgresDueRows
 from adapters.event_store import PostgresEventStore
-from commands.ports import DueChange, DueRow
+from commands.append import DueChange
+from commands.ports import DueRow
 from domain.ids import new_id
 from tests.adapters.cutting_proxy import CuttingProxy
 from tests.appends import append_of, opened, sql

@@ -7,7 +7,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_store import PostgresEventStore
-from commands.ports import (
+from commands.append import (
     AlreadyAnswered,
     Append,
     Claim,

@@ -6,11 +6,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters import coalesce, group_commit
 from adapters.event_store import PostgresEventStore
-from commands.ports import (
-    Claim,
-    DueChange,
-    VersionTaken,
-)
+from commands.append import Claim, DueChange, VersionTaken
 from domain.errors import Rejected, Unavailable
 from domain.ids import new_id
 from tests.appends import (

@@ -5,7 +5,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_store import PostgresEventStore
-from commands.ports import AlreadyAnswered, Append, VersionTaken
+from commands.append import AlreadyAnswered, Append, VersionTaken
 from domain.ids import new_id
 from tests.adapters.cutting_proxy import CuttingProxy, What
 from tests.appends import append_of, opened, record, write_of

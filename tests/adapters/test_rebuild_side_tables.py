@@ -8,8 +8,8 @@ from psycopg_pool import AsyncConnectionPool
 from adapters import rebuild_side_tables
 from adapters.event_store import PostgresEventStore
 from adapters.rebuild_side_tables import TRIES_UNKNOWN, Difference, check_side_tables
+from commands.append import Append, Claim, NewEvent, Write
 from commands.execute import due_changes
-from commands.ports import Append, Claim, NewEvent, Write
 from domain.events import OrderCreated
 from domain.ids import new_id, sibling
 from domain.money import Money

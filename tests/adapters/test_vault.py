@@ -13,7 +13,7 @@ from adapters.api_keys import key_hash
 from adapters.event_store import PostgresEventStore
 from adapters.migrations import OPTIONS
 from adapters.vault import MasterKeyError, MasterKeys, PostgresVault
-from commands.ports import Append, NewEvent, Write
+from commands.append import Append, NewEvent, Write
 from domain.events import MerchantRegistered
 from domain.ids import new_id
 from domain.metadata import Sealed

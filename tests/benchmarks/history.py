@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from adapters.wiring import Application
+from commands.append import Append, Claim, NewEvent, Write
 from commands.execute import due_changes
-from commands.ports import Append, Claim, NewEvent, Write
 from domain import events as e
 from domain.ids import new_id
 from domain.money import Money

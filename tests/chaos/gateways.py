@@ -14,7 +14,7 @@ import httpx
 from adapters.embedded.process import free_port
 from adapters.group_commit import GroupCommit
 from adapters.settings import Settings
-from commands.ports import Append
+from commands.append import Append
 from domain.events import Recorded
 from tests.forked import Forked
 

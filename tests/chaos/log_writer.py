@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_store import PostgresEventStore
 from adapters.migrations import OPTIONS
-from commands.ports import VersionTaken
+from commands.append import VersionTaken
 from domain.errors import Unavailable
 from domain.ids import new_id
 from tests.appends import append_of, record

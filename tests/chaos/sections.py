@@ -15,7 +15,7 @@ from adapters.applier import Applier
 from adapters.event_store import PostgresEventStore
 from adapters.group_commit import GroupCommit
 from adapters.stream import LogStream
-from commands.ports import Append
+from commands.append import Append
 from commands.sagas.at_processor import AtProcessor
 from domain.events import Recorded
 
