@@ -14,7 +14,8 @@ from commands.processor import Hint
 from commands.sagas.payment import Looked
 from domain.ids import is_id
 from domain.order.evolve import fold
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 
 State = Literal["applied", "known", "ignored", "quarantined", "unmatched"]
 Look: TypeAlias = Callable[[str, str], Awaitable[Looked]]

@@ -9,7 +9,8 @@ from commands.caller import Caller
 from commands.execute import load_order
 from commands.ports import Ports
 from domain.events import ChallengeKind
-from domain.order.state import Order, Refund
+from domain.order.parts import Refund
+from domain.order.state import Order
 from domain.personal import Personal
 
 

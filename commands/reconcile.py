@@ -13,7 +13,8 @@ from domain.events import ProcessorConfigured, Recorded
 from domain.ids import is_id
 from domain.metadata import Mode
 from domain.order.evolve import fold
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 
 YOUNG: Final = timedelta(minutes=2)
 """What is younger is still being worked on: only whether we know it is asked, not how far it is."""

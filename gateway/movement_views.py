@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from domain.order.state import Refund
+from domain.order.parts import Refund
 from gateway.views import MinorUnits, Time, View, iso
 from projections.transactions import Transaction
 

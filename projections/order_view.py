@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from domain.events import CaptureMethod, ChallengeKind
 from domain.metadata import Mode
-from domain.order.state import Attempt, AttemptStatus, Failure, Order, OrderStatus
+from domain.order.parts import Attempt, AttemptStatus, Failure
+from domain.order.state import Order, OrderStatus
 from domain.personal import MetadataValue, Personal
 from domain.routing import RetryClass
 

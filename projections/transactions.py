@@ -10,7 +10,8 @@ from psycopg.rows import class_row
 
 from domain.events import Recorded
 from domain.metadata import Mode
-from domain.order.state import Attempt, Capture, Dispute, Order, Refund
+from domain.order.parts import Attempt, Capture, Dispute, Refund
+from domain.order.state import Order
 from projections.base import Connection, named
 from projections.order_state import encode_state, fold_row, load_states
 

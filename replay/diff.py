@@ -10,7 +10,8 @@ from domain.events import Recorded
 from domain.metadata import Sealed
 from domain.money import Money
 from domain.order.evolve import fold
-from domain.order.state import Order, State
+from domain.order.parts import State
+from domain.order.state import Order
 
 _DERIVED: Final = ("status", "amount_authorized", "amount_captured", "amount_refunded")
 """What is computed from an order's state and is what people look for first."""

@@ -11,7 +11,8 @@ from commands.caller import Caller
 from commands.ports import DueRow
 from commands.processor import Credentials, Processor
 from domain.order import commands as c
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 from domain.order.steps import Step as WaitsFor
 from domain.order.steps import steps
 

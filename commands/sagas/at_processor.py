@@ -42,7 +42,8 @@ from domain.events import Operation
 from domain.order import commands as c
 from domain.order.decide import decide
 from domain.order.evolve import fold
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 from domain.routing import Decision, Failover
 
 TIMEOUT: Final = "timeout"

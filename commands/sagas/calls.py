@@ -2,7 +2,8 @@
 
 from commands.processor import AttemptCall, MoneyCall
 from domain.money import Money
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 
 
 def attempt_call(order: Order, attempt: Attempt) -> AttemptCall:

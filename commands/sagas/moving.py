@@ -10,7 +10,7 @@ from commands.sagas.calls import money_call
 from domain.ids import new_id
 from domain.money import Money
 from domain.order import commands as c
-from domain.order.state import Attempt, Capture, Refund
+from domain.order.parts import Attempt, Capture, Refund
 
 _DAY_S: Final = 86_400.0
 FEE_WAITS_S: Final = (60.0, 3_600.0, 21_600.0, *[_DAY_S] * 30, *[30 * _DAY_S] * 5)

@@ -9,7 +9,8 @@ from domain.events import FeeOf
 from domain.ids import new_id
 from domain.money import Money
 from domain.order import commands as c
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 from domain.routing import Failover
 
 

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from domain import events as e
 from domain.money import EXPONENTS, Money
 from domain.order import commands as c
+from domain.order.parts import Attempt, Stray
 from domain.order.rules import (
     CREDENTIALS_DESTROYED,
     Events,
@@ -17,7 +18,7 @@ from domain.order.rules import (
     may_ask_again,
     may_fail_over,
 )
-from domain.order.state import Attempt, Order, Stray
+from domain.order.state import Order
 
 
 def record_reference(order: Order, command: c.RecordReference) -> Events:

@@ -3,6 +3,7 @@
 from domain import events as e
 from domain.money import EXPONENTS, Money
 from domain.order import commands as c
+from domain.order.parts import Attempt, Capture, Dispute, Stray
 from domain.order.rules import (
     Events,
     authorization,
@@ -11,7 +12,7 @@ from domain.order.rules import (
     is_settled,
     stray_refund,
 )
-from domain.order.state import Attempt, Capture, Dispute, Order, Stray
+from domain.order.state import Order
 
 
 def record_captured(order: Order, command: c.RecordCaptured) -> Events:

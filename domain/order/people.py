@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
+from domain.order.parts import State
 from domain.order.rules import STRAY_REFUNDS_MAX
-from domain.order.state import Order, State
+from domain.order.state import Order
 from domain.order.steps import steps
 
 CaseKind: TypeAlias = Literal["discrepancy", "dispute", "stray", "outcome_unknown", "stuck"]

@@ -6,7 +6,8 @@ from domain import events as e
 from domain.errors import Rejected
 from domain.money import Money
 from domain.order import commands as c
-from domain.order.state import Attempt, Order, Stray
+from domain.order.parts import Attempt, Stray
+from domain.order.state import Order
 from domain.routing import Decision, Failover
 
 Events: TypeAlias = tuple[e.OrderEvent, ...]

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from domain.order.parts import Attempt, State, Stray
 from domain.order.rules import STRAY_REFUNDS_MAX, goes_on
-from domain.order.state import Attempt, Order, State, Stray
+from domain.order.state import Order
 
 StepKind = Literal[
     "authorize", "lookup_authorize", "challenge", "fence", "withhold", "fail_over", "void",

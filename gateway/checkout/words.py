@@ -3,8 +3,9 @@
 from typing import Final
 
 from domain.money import EXPONENTS, Money
+from domain.order.parts import Failure
 from domain.order.rules import ATTEMPTS_MAX
-from domain.order.state import Failure, Order
+from domain.order.state import Order
 
 DECLINES: Final = {
     "insufficient_funds": "The bank says that there is not enough money on this card.",

@@ -11,7 +11,8 @@ from domain.money import Money
 from domain.order import commands as c
 from domain.order.decide import decide
 from domain.order.evolve import evolve
-from domain.order.state import Attempt, Order
+from domain.order.parts import Attempt
+from domain.order.state import Order
 from domain.order.steps import Step, steps
 from domain.routing import Failover
 from tests.domain.story import ORDER, START, decision, metadata

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from domain.order import commands as c
 from domain.order.evolve import fold
-from domain.order.state import AttemptStatus, OrderStatus
+from domain.order.parts import AttemptStatus
+from domain.order.state import OrderStatus
 from domain.order.steps import next_step
 from tests.domain import story as s
 
