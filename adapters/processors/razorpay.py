@@ -5,20 +5,13 @@ several that failed. Only manual capture; there is no void: an attempt is closed
 it, and Razorpay sends the money back by itself. What is not known is `Unknown`.
 """
 
-import asyncio
 import hashlib
 import hmac
-import random
 import re
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-
-from adapters.processors import razorpay_answers as answers
-from adapters.processors import razorpay_lists as lists
 from adapters.processors.razorpay_answers import Json, Problem
 from commands.observed import Absent, ListedPage, Observed
 from commands.outcomes import Declined, Outcome, Referenced, Unknown
@@ -37,25 +30,19 @@ from domain.events import Operation
 from domain.metadata import Mode
 from domain.money import EXPONENTS, Money
 
+from adapters.processors import razorpay_answers as answers
+from adapters.processors import razorpay_lists as lists
+from adapters.processors import razorpay_requests as requests
+from adapters.processors.razorpay_threads import API_URL, Line
+from adapters.processors.razorpay_webhooks import hints, verify
+from adapters.processors.vendor_calls import understood
+
 if TYPE_CHECKING:
-    from adapters.processors.razorpay_sdk import Call, Clients
+    from adapters.processors.razorpay_sdk import Call
 
-API_URL: Final = "https://api.razorpay.com"
 READ_S: Final = 20.0
-THREADS: Final = 16
-THROTTLE_WAITS_S: Final = (0.25, 0.5, 1.0)
-"""Waits before a call that a limiter turned away is sent again: nothing had been done."""
-
-_TELLS: Final[dict[str, Literal["authorized", "captured"]]] = {
-    "payment.authorized": "authorized",
-    "payment.captured": "captured",
-    "order.paid": "captured",
-}
-
 DISPUTES_MAX: Final = 1_000
 """Disputes since a payment that are looked through for its own."""
-
-_Answer = TypeVar("_Answer")
 
 
 class RazorpayProcessor:
@@ -83,16 +70,11 @@ class RazorpayProcessor:
 
     def __init__(self, *, base_url: str = API_URL, read_s: float = READ_S) -> None:
         self._base_url = base_url
-        self._read_s = read_s
-        self._threads: ThreadPoolExecutor | None = None
-        self._clients: Clients | None = None
-        self._loading = threading.Lock()
+        self._line = Line(base_url, read_s)
 
     async def aclose(self) -> None:
         """Let go of the threads; who is in a call finishes it."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
-            self._threads = None
+        await self._line.aclose()
 
     def takes(self, amount: Money) -> str | None:
         """Say why Razorpay cannot charge exactly this amount: the third decimal must be 0."""
@@ -120,8 +102,10 @@ class RazorpayProcessor:
         """Make the order; moves no money. The receipt is ours and makes it once."""
         if self.takes(call.amount):
             return Declined(code="amount_not_representable", retry_class="failover")
-        data = _order(call)
-        made = await self._send(credentials, lambda c, options: c.order.create(data, **options))
+        data = requests.order(call)
+        made = await self._line.send(
+            credentials, lambda c, options: c.order.create(data, **options)
+        )
         if isinstance(made, Problem):
             if made.error.get("field") == "receipt":
                 return Unknown(cause="this receipt has another order")
@@ -130,7 +114,7 @@ class RazorpayProcessor:
             )
         if (made.get("amount"), made.get("currency")) != (data["amount"], data["currency"]):
             return Unknown(cause="this receipt has an order of another amount")
-        return _read(lambda: Referenced(reference=made["id"]))
+        return understood(lambda: Referenced(reference=made["id"]))
 
     async def authorize(
         self, call: AttemptCall, reference: str, credentials: Credentials
@@ -140,7 +124,7 @@ class RazorpayProcessor:
         payments = await self._payments(reference, credentials)
         if isinstance(payments, Problem):
             return answers.open_question(payments) or Unknown(cause=payments.cause)
-        return _read(lambda: answers.authorized(payments, credentials.values.get("key_id")))
+        return understood(lambda: answers.authorized(payments, credentials.values.get("key_id")))
 
     async def capture(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Take all of a payment; what was taken already is seen and not taken again."""
@@ -148,7 +132,7 @@ class RazorpayProcessor:
             return Declined(code="several_captures_unsupported", retry_class="stop")
         if call.payment_id == call.reference and call.reference.startswith("order_"):
             return Declined(code="not_authorized", retry_class="stop")
-        paid = await self._send(
+        paid = await self._line.send(
             credentials,
             lambda c, options: c.payment.capture(
                 call.payment_id,
@@ -159,7 +143,7 @@ class RazorpayProcessor:
             ),
         )
         if not isinstance(paid, Problem):
-            return _read(lambda: answers.captured(paid))
+            return understood(lambda: answers.captured(paid))
         return answers.open_question(paid) or await self._uncaptured(call, credentials, paid)
 
     async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
@@ -169,9 +153,9 @@ class RazorpayProcessor:
 
     async def refund(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Send captured money back, under an idempotency header and a receipt."""
-        data = _refund(call)
+        data = requests.refund(call)
         headers = {"X-Refund-Idempotency": re.sub(r"[^A-Za-z0-9_-]", "-", call.idempotency_key)}
-        made = await self._send(
+        made = await self._line.send(
             credentials,
             lambda c, options: c.payment.refund(
                 call.payment_id, data, headers=dict(headers), **options
@@ -182,12 +166,12 @@ class RazorpayProcessor:
         if made.get("status") == "pending":
             # The answer may be what was so when the key was new.
             refund_id = str(made.get("id"))
-            now = await self._send(
+            now = await self._line.send(
                 credentials, lambda c, options: c.refund.fetch(refund_id, **options)
             )
             made = made if isinstance(now, Problem) else now
         refund = made
-        return _read(lambda: answers.refunded(refund))
+        return understood(lambda: answers.refunded(refund))
 
     async def lookup(
         self, reference: str, operation: Operation, credentials: Credentials
@@ -201,7 +185,7 @@ class RazorpayProcessor:
         if payments:
             order["currency"] = payments[0].get("currency")
         else:
-            made = await self._send(
+            made = await self._line.send(
                 credentials, lambda c, options: c.order.fetch(reference, {}, **options)
             )
             if isinstance(made, Problem):
@@ -212,30 +196,32 @@ class RazorpayProcessor:
             return Unknown(cause=refunds.cause)
         disputes = await self._disputes(payments, credentials)
         key_id = credentials.values.get("key_id")
-        return _read(lambda: answers.observed(order, payments, refunds, key_id, disputes))
+        return understood(lambda: answers.observed(order, payments, refunds, key_id, disputes))
 
     async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
         """List the orders of a time with their payments, 100 a page."""
         params = lists.query(window)
-        found = await self._send(credentials, lambda c, options: c.order.all(params, **options))
+        found = await self._line.send(
+            credentials, lambda c, options: c.order.all(params, **options)
+        )
         if isinstance(found, Problem):
             return Unknown(cause=found.cause)
-        return _read(lambda: lists.page(found, window))
+        return understood(lambda: lists.page(found, window))
 
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
     ) -> list[Hint]:
         """Verify the signature over the raw bytes, then say which order to look at."""
         try:
-            _verify(raw, headers, secrets)
-            return _hints(raw)
+            verify(raw, headers, secrets)
+            return hints(raw)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused
             raise ValueError(f"the webhook does not verify: {type(error).__name__}") from None
 
     def unverified(self, raw: bytes) -> list[Hint]:
         """Say which order a body names, whoever wrote it."""
         try:
-            return _hints(raw)
+            return hints(raw)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it names none
             raise ValueError(f"no event: {type(error).__name__}") from None
 
@@ -249,13 +235,13 @@ class RazorpayProcessor:
 
     async def read(self, credentials: Credentials, call: "Call") -> Json | Problem:
         """Read something that is no payment, for the reports."""
-        found: Json | Problem = await self._send(credentials, call)
+        found: Json | Problem = await self._line.send(credentials, call)
         return found
 
     async def _payments(self, reference: str, credentials: Credentials) -> list[Json] | Problem:
         if not re.fullmatch(r"\w+", reference, re.ASCII):
             return Problem(cause="the reference is none of Razorpay's", sent=False)
-        found = await self._send(
+        found = await self._line.send(
             credentials, lambda c, options: c.order.payments(reference, {}, **options)
         )
         if isinstance(found, Problem):
@@ -272,7 +258,7 @@ class RazorpayProcessor:
             if not answers.taken(payment):
                 continue
             payment_id = payment["id"]
-            listed = await self._send(
+            listed = await self._line.send(
                 credentials,
                 lambda c, options, p=payment_id: c.payment.fetch_multiple_refund(
                     p, {"count": 100}, **options
@@ -294,7 +280,7 @@ class RazorpayProcessor:
         found: list[Json] = []
         for skip in range(0, DISPUTES_MAX, 100) if ours else ():
             asked = {"from": min(ours.values()), "count": 100, "skip": skip}
-            listed = await self._send(
+            listed = await self._line.send(
                 credentials, lambda c, options, q=asked: c.dispute.all(dict(q), **options)
             )
             items = None if isinstance(listed, Problem) else listed.get("items")
@@ -309,123 +295,15 @@ class RazorpayProcessor:
         self, call: MoneyCall, credentials: Credentials, problem: Problem
     ) -> Outcome:
         """Say what a refused capture means: there is one per payment, and it may be done."""
-        payment = await self._send(
+        payment = await self._line.send(
             credentials, lambda c, options: c.payment.fetch(call.payment_id, {}, **options)
         )
         if isinstance(payment, Problem):
             return Unknown(cause=payment.cause)
-        paid = _read(lambda: answers.captured(payment))
+        paid = understood(lambda: answers.captured(payment))
         same = payment.get("amount") == call.amount.minor
         if not isinstance(paid, Unknown):
             return paid if same else Unknown(cause="captured with another amount")
         gone = payment.get("status") == "refunded"
         refused = answers.refusal(problem, "capture_refused")
         return msgspec.structs.replace(refused, expired=gone)
-
-    async def _send(self, credentials: Credentials, call: "Call") -> Any:
-        """Send once in a thread; again only what a limiter turned away before it did anything."""
-        for wait_s in THROTTLE_WAITS_S:
-            answer = await self._once(credentials, call)
-            if not (isinstance(answer, Problem) and answer.throttled):
-                return answer
-            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311 - jitter
-        return await self._once(credentials, call)
-
-    async def _once(self, credentials: Credentials, call: "Call") -> Json | Problem:
-        key = (credentials.values.get("key_id", ""), credentials.values.get("key_secret", ""))
-        if not all(key):
-            return Problem(cause="no credentials", sent=False)
-        if key[0].startswith("rzp_live_") and self._base_url != API_URL:
-            return Problem(cause="a live key and a sandbox", sent=False)
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="razorpay")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._in_thread, key, call
-        )
-
-    def _in_thread(self, key: tuple[str, str], call: "Call") -> Json | Problem:
-        with self._loading:
-            if self._clients is None:
-                from adapters.processors.razorpay_sdk import Clients  # noqa: PLC0415 - heavy
-
-                self._clients = Clients(self._base_url)
-        return self._clients.send(key, call, read_s=self._read_s)
-
-
-def _order(call: AttemptCall) -> Json:
-    return {
-        "amount": call.amount.minor,
-        "currency": call.amount.currency,
-        "receipt": call.attempt_id,
-        "unique_receipt": True,
-        "notes": {
-            "order_id": call.order_id,
-            "attempt_id": call.attempt_id,
-            "merchant_id": call.merchant_id,
-            "correlation_id": call.correlation_id,
-        },
-        "payment": {
-            "capture": "manual",
-            "capture_options": {
-                "manual_expiry_period": int(answers.HOLD.total_seconds() // 60),
-                "refund_speed": "normal",
-            },
-        },
-    }
-
-
-def _refund(call: MoneyCall) -> Json:
-    return {
-        "amount": call.amount.minor,
-        "speed": "normal",
-        "receipt": call.subject,
-        "notes": {
-            "refund_id": call.subject,
-            "order_id": call.order_id,
-            "attempt_id": call.attempt_id,
-            "merchant_id": call.merchant_id,
-            "correlation_id": call.correlation_id,
-        },
-    }
-
-
-def _read(read: Callable[[], _Answer]) -> _Answer | Unknown:
-    """Read an answer; one that is not as Razorpay documents it is a doubt."""
-    try:
-        return read()
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        return Unknown(cause=f"an answer that is not understood: {type(error).__name__}")
-
-
-def _verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
-    given = next(v for k, v in headers.items() if k.lower() == "x-razorpay-signature").encode()
-    good = False
-    for secret in secrets:
-        wanted = hmac.digest(secret.encode(), raw, hashlib.sha256).hex().encode()
-        good |= hmac.compare_digest(wanted, given)
-    if not good:
-        raise ValueError("no signature fits")
-
-
-def _hints(raw: bytes) -> list[Hint]:
-    """Return the order that an event is about; its id in the header is not signed and not used."""
-    event = msgspec.json.decode(raw)
-    things = {name: part["entity"] for name, part in event["payload"].items()}
-    payment, order = things.get("payment", {}), things.get("order", {})
-    reference = payment.get("order_id") or order.get("id")
-    if not reference:
-        return []
-    noted = [thing.get("notes") for thing in (payment, order)]
-    ours: Json = {}
-    for notes in noted:
-        ours = ours or (notes if isinstance(notes, dict) and "attempt_id" in notes else {})
-    hint = Hint(
-        reference=str(reference),
-        attempt_id=ours.get("attempt_id") or order.get("receipt"),
-        event_id=hashlib.sha256(raw).hexdigest(),
-        kind=str(event["event"]),
-        order_id=ours.get("order_id"),
-        payment_id=payment.get("id"),
-        tells=_TELLS.get(str(event["event"]), "other"),
-    )
-    return [hint]

@@ -11,27 +11,20 @@ import signal
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from adapters.sandbox.bank import HOLD_S, PAGE, Bank
-from adapters.sandbox.objects import Answer, View
+from adapters.sandbox.objects import Answer
 from adapters.sandbox.tokens import APPROVE, Call, Fault, Place, fault_of
 from commands.observed import (
     Absent,
-    Listed,
     ListedPage,
-    ListedPayment,
     Observed,
-    ObservedCapture,
-    ObservedRefund,
 )
 from commands.outcomes import (
     Challenged,
-    Declined,
-    Fact,
     NotSent,
     Outcome,
     Pending,
@@ -53,43 +46,11 @@ from commands.processor import (
 from domain.events import Operation
 from domain.metadata import Mode
 from domain.money import Money
-from domain.routing import RetryClass
+
+from adapters.processors import sandbox_answers as answers
 
 HANG_S: Final = 3600.0
 """Beyond every time limit of a caller."""
-LOOK_AGAIN_S: Final = 1.0
-
-CODES: Final[dict[str, RetryClass]] = {
-    "generic_decline": "failover",
-    "processing_error": "failover",
-    "insufficient_funds": "later",
-    "lost_card": "stop",
-    "expired_card": "fix_input",
-    "invalid_token": "fix_input",
-    "authentication_failed": "authenticate",
-    "payment_cancelled": "stop",
-    "payment_expired": "stop",
-}
-"""The declines of an authorization: the bank's code and its class."""
-
-REFUSALS: Final = {
-    "already_captured",
-    "already_refunded",
-    "amount_too_large",
-    "capture_declined",
-    "currency_mismatch",
-    "hold_lapsed",
-    "hold_released",
-    "invalid_amount",
-    "not_authorized",
-    "not_captured",
-    "payment_cancelled",
-    "payment_expired",
-    "refund_declined",
-    "refund_exceeds_captured",
-    "void_declined",
-}
-"""The definite noes to captures, voids and refunds; all of class `stop`."""
 
 _Done = TypeVar("_Done")
 
@@ -170,7 +131,7 @@ class SandboxProcessor:
             return answer
         if answer.result == "ok" and answer.reference:
             return Referenced(reference=answer.reference)
-        return Unknown(cause=_cause(answer))
+        return Unknown(cause=answers.cause(answer))
 
     async def authorize(
         self, call: AttemptCall, reference: str, credentials: Credentials
@@ -188,15 +149,15 @@ class SandboxProcessor:
             return answer
         match answer.result:
             case "ok":
-                return Succeeded(fact=_fact(answer))
+                return Succeeded(fact=answers.fact(answer))
             case "pending":
-                return Pending(look_again_s=LOOK_AGAIN_S)
+                return Pending(look_again_s=answers.LOOK_AGAIN_S)
             case "challenged":
                 return self._challenged(reference)
             case "refused":
-                return _declined(answer.code) or Unknown(cause=_cause(answer))
+                return answers.declined(answer.code) or Unknown(cause=answers.cause(answer))
             case _:
-                return Unknown(cause=_cause(answer))
+                return Unknown(cause=answers.cause(answer))
 
     async def capture(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Take held money."""
@@ -210,7 +171,7 @@ class SandboxProcessor:
             subject=call.subject,
             correlation_id=call.correlation_id,
         )
-        return _outcome(await self._send("capture", call.subject, None, effect))
+        return answers.outcome(await self._send("capture", call.subject, None, effect))
 
     async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Cancel the payment by its reference: an attempt that holds nothing has no payment id."""
@@ -220,7 +181,7 @@ class SandboxProcessor:
             key=call.idempotency_key,
             correlation_id=call.correlation_id,
         )
-        return _outcome(await self._send("cancel", call.subject, None, effect))
+        return answers.outcome(await self._send("cancel", call.subject, None, effect))
 
     async def refund(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Send captured money back."""
@@ -233,7 +194,7 @@ class SandboxProcessor:
             subject=call.subject,
             correlation_id=call.correlation_id,
         )
-        return _outcome(await self._send("refund", call.subject, None, effect))
+        return answers.outcome(await self._send("refund", call.subject, None, effect))
 
     async def lookup(
         self, reference: str, operation: Operation, credentials: Credentials
@@ -245,7 +206,9 @@ class SandboxProcessor:
         except sqlite3.Error as error:
             return Unknown(cause=f"the bank's file: {error}")
         await self._travel()
-        return Absent() if view is None else self._observed(view)
+        if view is None:
+            return Absent()
+        return answers.observed(view, self._challenged(reference))
 
     async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
         """List a merchant's payments by when they last changed, 100 a page."""
@@ -253,8 +216,8 @@ class SandboxProcessor:
             Bank.listed,
             merchant=window.merchant_id,
             mode=window.mode,
-            since_us=_us(window.since),
-            until_us=_us(window.until),
+            since_us=answers.us(window.since),
+            until_us=answers.us(window.until),
             after=window.after,
         )
         try:
@@ -262,7 +225,7 @@ class SandboxProcessor:
         except sqlite3.Error as error:
             return Unknown(cause=f"the bank's file: {error}")
         after = views[-1].payment.reference if len(views) >= PAGE else None
-        return ListedPage(items=tuple(map(_listed, views)), after=after)
+        return ListedPage(items=tuple(map(answers.listed, views)), after=after)
 
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
@@ -335,45 +298,6 @@ class SandboxProcessor:
         url = f"{self._public_url}/sandbox/challenge/{reference}"
         return Challenged(kind="redirect", redirect_url=url)
 
-    def _observed(self, view: View) -> Observed | Unknown:
-        payment = view.payment
-        decline = _declined(payment.decline_code) if payment.status == "declined" else None
-        if payment.status == "declined" and decline is None:
-            return Unknown(cause=f"unclassified decline {payment.decline_code}")
-        challenged = payment.status == "challenged"
-        return Observed(
-            reference=payment.reference,
-            status=payment.status,
-            at=_utc(payment.changed_us),
-            currency=payment.currency,
-            payment_id=payment.reference if payment.authorized else None,
-            authorized_minor=payment.authorized,
-            held_minor=payment.held,
-            capture_before=_utc_or_none(payment.capture_before_us),
-            captures=tuple(
-                ObservedCapture(
-                    processor_id=capture.id,
-                    amount_minor=capture.amount,
-                    at=_utc(capture.at_us),
-                    capture_id=capture.subject,
-                )
-                for capture in view.captures
-            ),
-            refunds=tuple(
-                ObservedRefund(
-                    processor_id=refund.id,
-                    amount_minor=refund.amount,
-                    status=refund.status,
-                    at=_utc(refund.at_us),
-                    refund_id=refund.subject,
-                    code=refund.code,
-                )
-                for refund in view.refunds
-            ),
-            decline=decline,
-            challenge=self._challenged(payment.reference) if challenged else None,
-        )
-
 
 async def _strike(fault: Fault) -> Outcome:
     """Damage the call."""
@@ -387,82 +311,3 @@ async def _strike(fault: Fault) -> Outcome:
         case "error":
             return Unknown(cause="http 500")
     return Unknown(cause="no answer")
-
-
-def _outcome(answer: Answer | Outcome) -> Outcome:
-    """Classify the answer to a capture, void or refund."""
-    if not isinstance(answer, Answer):
-        return answer
-    match answer.result:
-        case "ok":
-            return Succeeded(fact=_fact(answer))
-        case "pending":
-            return Pending(look_again_s=LOOK_AGAIN_S)
-        case "refused" if answer.code in REFUSALS:
-            return Declined(
-                code=answer.code,
-                retry_class="stop",
-                processor_code=answer.code,
-                expired=answer.hold_gone,
-            )
-        case _:
-            return Unknown(cause=_cause(answer))
-
-
-def _declined(code: str | None) -> Declined | None:
-    """Classify the refusal of an authorization; None is not a decline that we know."""
-    retry_class = CODES.get(code or "")
-    if code is None or retry_class is None:
-        return None
-    return Declined(code=code, retry_class=retry_class, processor_code=code)
-
-
-def _fact(answer: Answer) -> Fact:
-    assert answer.reference is not None, "what happened, happened to a payment"
-    return Fact(
-        payment_id=answer.reference,
-        processor_id=answer.object_id or answer.reference,
-        amount_minor=answer.amount,
-        currency=answer.currency,
-        at=_utc(answer.at_us),
-        capture_before=_utc_or_none(answer.capture_before_us),
-    )
-
-
-def _cause(answer: Answer) -> str:
-    return f"{answer.result}: {answer.code}" if answer.code else answer.result
-
-
-def _listed(view: View) -> Listed:
-    payment = view.payment
-    captured = sum(capture.amount for capture in view.captures)
-    refunded = sum(refund.amount for refund in view.refunds if refund.status != "failed")
-    money = ListedPayment(
-        payment_id=payment.reference,
-        held=payment.held > 0,
-        captured_minor=captured,
-        refunded_minor=refunded,
-    )
-    return Listed(
-        reference=payment.reference,
-        at=_utc(payment.changed_us),
-        merchant_id=payment.merchant,
-        order_id=payment.order_id,
-        attempt_id=payment.attempt_id,
-        payments=(money,) if payment.held or captured else (),
-    )
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _utc(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)
-
-
-def _us(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _utc_or_none(us: int | None) -> datetime | None:
-    return None if us is None else _utc(us)

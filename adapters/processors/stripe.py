@@ -4,25 +4,13 @@ An object is made first and confirmed when its id is committed; only manual capt
 an idempotency key of ours; nothing is ever repeated by the SDK. What is not known is `Unknown`.
 """
 
-import asyncio
 import hashlib
-import random
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
-from urllib.parse import quote
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-
-from adapters.processors import stripe_answers as answers
-from adapters.processors import stripe_lists as lists
-from adapters.processors.stripe_answers import Json, Problem
 from adapters.processors.stripe_money import to_stripe
-from adapters.processors.stripe_sdk import Clients, raw, sent
-from adapters.processors.stripe_webhooks import hints, verify
 from commands.observed import Absent, ListedPage, Observed
 from commands.outcomes import Declined, Outcome, Pending, Referenced, Succeeded, Unknown
 from commands.processor import (
@@ -41,25 +29,24 @@ from domain.metadata import Mode
 from domain.money import Money
 from domain.routing import RetryClass
 
-if TYPE_CHECKING:
-    import stripe
+from adapters.processors import stripe_answers as answers
+from adapters.processors import stripe_lists as lists
+from adapters.processors import stripe_problems as problems
+from adapters.processors import stripe_requests as requests
+from adapters.processors.stripe_observed import observed
+from adapters.processors.stripe_problems import Json, Problem
+from adapters.processors.stripe_requests import CHARGE, path
+from adapters.processors.stripe_sdk import API_URL, Call, Line, raw
+from adapters.processors.stripe_webhooks import hints, verify
+from adapters.processors.vendor_calls import understood
 
-API_URL: Final = "https://api.stripe.com"
 READ_S: Final = 20.0
-CHARGE: Final = ["latest_charge", "latest_charge.balance_transaction"]
-THROTTLE_WAITS_S: Final = (0.25, 0.5, 1.0)
-"""Waits before a call that a limiter turned away is sent again: nothing had been done."""
 CANCELLABLE: Final = {
     "requires_payment_method",
     "requires_capture",
     "requires_confirmation",
     "requires_action",
 }
-
-Options: TypeAlias = Any
-Call: TypeAlias = Callable[["stripe.StripeClient", Options], Awaitable[Any]]
-
-_Answer = TypeVar("_Answer")
 
 
 class StripeProcessor:
@@ -97,15 +84,12 @@ class StripeProcessor:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._base_url = base_url
-        self._read_s = read_s
+        self._line = Line(base_url, read_s)
         self._now = now
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Clients] = WeakKeyDictionary()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
-        clients = self._loops.pop(asyncio.get_running_loop(), None)
-        if clients is not None:
-            await clients.http.close_async()
+        await self._line.aclose()
 
     def takes(self, amount: Money) -> str | None:
         """Say why Stripe cannot charge exactly this amount."""
@@ -131,7 +115,7 @@ class StripeProcessor:
         """Read the payment method of a `pm_…` token."""
         if not token.startswith("pm_"):
             return Described()
-        method = await self._send(
+        method = await self._line.send(
             credentials,
             None,
             lambda client, options: client.v1.payment_methods.retrieve_async(token, {}, options),
@@ -142,12 +126,12 @@ class StripeProcessor:
     async def prepare(self, call: AttemptCall, credentials: Credentials) -> Referenced | Outcome:
         """Make the PaymentIntent; moves no money."""
         try:
-            params = _creation(call)
+            params = requests.creation(call)
         except ValueError as error:
             return Declined(
                 code="amount_not_representable", retry_class="failover", message=str(error)
             )
-        made = await self._send(
+        made = await self._line.send(
             credentials,
             f"{call.idempotency_key}:create",
             lambda client, options: raw(client, "post", "payment_intents", params, options),
@@ -165,11 +149,11 @@ class StripeProcessor:
         params: Any = {"expand": CHARGE}
         if call.return_url:
             params["return_url"] = call.return_url
-        pi = await self._send(
+        pi = await self._line.send(
             credentials,
             f"{call.idempotency_key}:confirm",
             lambda client, options: raw(
-                client, "post", f"{_path(reference)}/confirm", params, options
+                client, "post", f"{path(reference)}/confirm", params, options
             ),
         )
         if isinstance(pi, Problem):
@@ -177,29 +161,25 @@ class StripeProcessor:
         if pi[answers.REPLAYED] and pi.get("status") in {"processing", "requires_action"}:
             # That was so when the key was new.
             return await self._current(reference, credentials)
-        return _read(answers.confirmed, pi, _public_key(credentials))
+        return understood(answers.confirmed, pi, _public_key(credentials))
 
     async def capture(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Take held money; what is left of the hold is released."""
         if not call.final:
             return Declined(code="several_captures_unsupported", retry_class="stop")
         try:
-            params: Any = {
-                "amount_to_capture": to_stripe(call.amount),
-                "metadata": {"capture_id": call.subject},
-                "expand": CHARGE,
-            }
+            params = requests.capture(call)
         except ValueError as error:
             return Declined(code="amount_not_representable", retry_class="stop", message=str(error))
-        pi = await self._send(
+        pi = await self._line.send(
             credentials,
             call.idempotency_key,
             lambda client, options: raw(
-                client, "post", f"{_path(call.reference)}/capture", params, options
+                client, "post", f"{path(call.reference)}/capture", params, options
             ),
         )
         if isinstance(pi, Problem):
-            return answers.open_question(pi) or answers.refusal(pi, "capture_refused")
+            return problems.open_question(pi) or problems.refusal(pi, "capture_refused")
         return _happened(answers.capture, pi, "succeeded")
 
     async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
@@ -215,31 +195,31 @@ class StripeProcessor:
                 key = f"{call.idempotency_key}:{status}"
                 pi = await self._cancel(call, credentials, key)
         if isinstance(pi, Problem):
-            return answers.open_question(pi) or answers.refusal(pi, "void_refused")
+            return problems.open_question(pi) or problems.refusal(pi, "void_refused")
         return _happened(answers.release, pi, "canceled")
 
     async def refund(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Send captured money back."""
         try:
-            params = _refund(call)
+            params = requests.refund(call)
         except ValueError as error:
             return Declined(code="amount_not_representable", retry_class="stop", message=str(error))
-        refund = await self._send(
+        refund = await self._line.send(
             credentials,
             call.idempotency_key,
             lambda client, options: raw(client, "post", "refunds", params, options),
         )
         if isinstance(refund, Problem):
-            return answers.open_question(refund) or answers.refusal(refund, "refund_refused")
+            return problems.open_question(refund) or problems.refusal(refund, "refund_refused")
         if refund.get("status") != "succeeded":
             refund_id = refund["id"]
-            current = await self._send(
+            current = await self._line.send(
                 credentials,
                 None,
                 lambda client, options: client.v1.refunds.retrieve_async(refund_id, {}, options),
             )
             refund = refund if isinstance(current, Problem) else current
-        return _read(answers.refunded, refund, call.payment_id)
+        return understood(answers.refunded, refund, call.payment_id)
 
     async def lookup(
         self, reference: str, operation: Operation, credentials: Credentials
@@ -253,29 +233,29 @@ class StripeProcessor:
         only: Any = {"payment_intent": reference, "limit": 100}
         refunds: list[Json] | Problem = []
         if pi.get("amount_received"):
-            refunds = await self._listed(
+            refunds = await self._line.listed(
                 credentials, lambda client, options: client.v1.refunds.list_async(only, options)
             )
         disputes: list[Json] | Problem = []
         if (pi.get("latest_charge") or {}).get("disputed"):
-            disputes = await self._listed(
+            disputes = await self._line.listed(
                 credentials, lambda client, options: client.v1.disputes.list_async(only, options)
             )
         if isinstance(refunds, Problem) or isinstance(disputes, Problem):
             return Unknown(cause="the refunds or disputes cannot be listed")
-        return _read(answers.observed, pi, refunds, _public_key(credentials), disputes)
+        return understood(observed, pi, refunds, _public_key(credentials), disputes)
 
     async def listed(self, window: Window, credentials: Credentials) -> ListedPage | Unknown:
         """List the PaymentIntents of a time, 100 a page."""
         params = lists.query(window)
-        found = await self._send(
+        found = await self._line.send(
             credentials,
             None,
             lambda client, options: client.v1.payment_intents.list_async(params, options),
         )
         if isinstance(found, Problem):
             return Unknown(cause=found.cause)
-        return _read(lists.page, found)
+        return understood(lists.page, found)
 
     def parse_webhook(
         self, raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]
@@ -301,16 +281,7 @@ class StripeProcessor:
 
     async def read(self, credentials: Credentials, call: Call) -> Json | Problem:
         """Read something that is no payment, for the reports."""
-        return await self._send(credentials, None, call)
-
-    async def _listed(self, credentials: Credentials, call: Call) -> list[Json] | Problem:
-        """Return a list of Stripe's, whole or not at all."""
-        found = await self._send(credentials, None, call)
-        if isinstance(found, Problem):
-            return found
-        items = found.get("data")
-        whole = isinstance(items, list) and not found.get("has_more")
-        return items if whole else Problem(cause="no whole list")
+        return await self._line.send(credentials, None, call)
 
     async def _current(self, reference: str, credentials: Credentials) -> Outcome:
         pi = await self._get(reference, credentials)
@@ -318,104 +289,36 @@ class StripeProcessor:
             return Unknown(cause=pi.cause)
         if pi.get("status") == "requires_payment_method" and _collects(pi):
             return answers.challenge(pi, _public_key(credentials))
-        return _read(answers.confirmed, pi, _public_key(credentials))
+        return understood(answers.confirmed, pi, _public_key(credentials))
 
     async def _get(self, reference: str, credentials: Credentials) -> Json | Problem:
-        return await self._send(
+        return await self._line.send(
             credentials,
             None,
             lambda client, options: raw(
-                client, "get", _path(reference), {"expand": CHARGE}, options
+                client, "get", path(reference), {"expand": CHARGE}, options
             ),
         )
 
     async def _cancel(self, call: MoneyCall, credentials: Credentials, key: str) -> Json | Problem:
-        return await self._send(
+        return await self._line.send(
             credentials,
             key,
             lambda client, options: raw(
                 client,
                 "post",
-                f"{_path(call.reference)}/cancel",
+                f"{path(call.reference)}/cancel",
                 {"expand": ["latest_charge"]},
                 options,
             ),
         )
 
-    async def _send(self, credentials: Credentials, key: str | None, call: Call) -> Json | Problem:
-        """Send once; again only what a limiter turned away before it did anything."""
-        if "stripe" not in sys.modules:
-            await asyncio.to_thread(import_module, "stripe")
-        client = self._client(credentials)
-        if isinstance(client, Problem):
-            return client
-        options = {"idempotency_key": key} if key else {}
-        for wait_s in THROTTLE_WAITS_S:
-            answer = await sent(call(client, options))
-            if not (isinstance(answer, Problem) and answer.throttled):
-                return answer
-            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311 - jitter
-        return await sent(call(client, options))
-
-    def _client(self, credentials: Credentials) -> "stripe.StripeClient | Problem":
-        key = credentials.values.get("secret_key")
-        if not key:
-            return Problem(cause="no credentials", sent=False)
-        if "_live_" in key and self._base_url != API_URL:
-            return Problem(cause="a live key and a sandbox", sent=False)
-        loop = asyncio.get_running_loop()
-        clients = self._loops.get(loop)
-        if clients is None:
-            clients = self._loops[loop] = Clients(self._base_url, self._read_s)
-        return clients.of(key)
-
-
-def _path(reference: str) -> str:
-    return f"payment_intents/{quote(reference, safe='')}"
-
-
-def _creation(call: AttemptCall) -> Any:
-    metadata = {
-        "order_id": call.order_id,
-        "attempt_id": call.attempt_id,
-        "merchant_id": call.merchant_id,
-        "correlation_id": call.correlation_id,
-    }
-    params: dict[str, Any] = {
-        "amount": to_stripe(call.amount),
-        "currency": call.amount.currency.lower(),
-        "capture_method": "manual",
-        "payment_method_types": ["card"],
-        "metadata": metadata,
-    }
-    if call.token is None:
-        metadata["card"] = answers.COLLECT
-    elif call.token.startswith("tok_"):
-        params["payment_method_data"] = {"type": "card", "card": {"token": call.token}}
-    else:
-        params["payment_method"] = call.token
-    return params
-
-
-def _refund(call: MoneyCall) -> Any:
-    return {
-        "payment_intent": call.reference,
-        "amount": to_stripe(call.amount),
-        "metadata": {
-            "refund_id": call.subject,
-            "order_id": call.order_id,
-            "attempt_id": call.attempt_id,
-            "merchant_id": call.merchant_id,
-            "correlation_id": call.correlation_id,
-        },
-    }
-
 
 def _refused(problem: Problem) -> Outcome:
     """Classify a creation or confirmation that was not answered with its PaymentIntent."""
     if problem.is_decline:
-        return answers.decline(problem.error)
-    doubt = answers.open_question(problem)
+        return problems.decline(problem.error)
+    doubt = problems.open_question(problem)
     if doubt is not None:
         return doubt
     status = problem.intent.get("status")
@@ -424,22 +327,14 @@ def _refused(problem: Problem) -> Outcome:
         return Unknown(cause=f"confirmed before, and the status is {status}")
     about_card = str(problem.error.get("param", "")).startswith("payment_method")
     retry_class: RetryClass = "fix_input" if about_card else "failover"
-    return answers.refusal(problem, "processor_refused", retry_class=retry_class)
+    return problems.refusal(problem, "processor_refused", retry_class=retry_class)
 
 
 def _happened(read: Callable[[Json], Any], pi: Json, status: str) -> Outcome:
     if pi.get("status") != status:
         return Unknown(cause=f"answered, and the status is {pi.get('status')}")
-    fact = _read(read, pi)
+    fact = understood(read, pi)
     return fact if isinstance(fact, Unknown) else Succeeded(fact=fact)
-
-
-def _read(read: Callable[..., _Answer], *given: Any) -> _Answer | Unknown:
-    """Read an answer; one that is not as Stripe documents it is a doubt."""
-    try:
-        return read(*given)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        return Unknown(cause=f"an answer that is not understood: {type(error).__name__}")
 
 
 def _public_key(credentials: Credentials) -> str | None:

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from adapters.processors.stripe_answers import Json
 from adapters.processors.stripe_money import from_stripe
 from commands.observed import Listed, ListedPage, ListedPayment
 from commands.processor import Window
+
+from adapters.processors.stripe_problems import Json
 
 LIMIT: Final = 100
 

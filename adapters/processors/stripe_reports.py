@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from adapters.processors.report_files import Row, money, rows, text_of, time
-from adapters.processors.stripe import StripeProcessor
-from adapters.processors.stripe_answers import Json, Problem
 from adapters.processors.stripe_money import from_stripe
 from commands.processor import Credentials
 from commands.settlement_reports import ReportError
@@ -17,6 +15,9 @@ from domain.errors import Unavailable
 from domain.events import Line, LineKind
 from domain.money import Money
 from domain.settlement import Entry, Report
+
+from adapters.processors.stripe import StripeProcessor
+from adapters.processors.stripe_problems import Json, Problem
 
 COLUMNS: Final = (
     "automatic_payout_id",

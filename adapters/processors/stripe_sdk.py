@@ -1,17 +1,80 @@
 """Stripe's SDK: its clients, and its exceptions turned into plain data. Loaded when first used."""
 
+import asyncio
 import logging
+import sys
 from collections import OrderedDict
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
-from adapters.processors.stripe_answers import REPLAYED, Json, Problem
+from commands.processor import Credentials
+
+from adapters.processors.stripe_answers import REPLAYED
+from adapters.processors.stripe_problems import Json, Problem
+from adapters.processors.vendor_calls import patiently
 
 if TYPE_CHECKING:
     import stripe
 
+API_URL: Final = "https://api.stripe.com"
 API_VERSION: Final = "2026-10-28.endive"
 CLIENTS_MAX: Final = 256
+
+Options: TypeAlias = Any
+Call: TypeAlias = Callable[["stripe.StripeClient", Options], Awaitable[Any]]
+
+
+class Line:
+    """The way to Stripe, from every event loop.
+
+    Args:
+        base_url: of the API, or of a sandbox; live keys go to the API only.
+        read_s: longest silence of the server, in seconds.
+    """
+
+    def __init__(self, base_url: str, read_s: float) -> None:
+        self._base_url = base_url
+        self._read_s = read_s
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Clients] = WeakKeyDictionary()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        clients = self._loops.pop(asyncio.get_running_loop(), None)
+        if clients is not None:
+            await clients.http.close_async()
+
+    async def send(self, credentials: Credentials, key: str | None, call: Call) -> Json | Problem:
+        """Send once, under an idempotency key; again only what a limiter turned away."""
+        if "stripe" not in sys.modules:
+            await asyncio.to_thread(import_module, "stripe")
+        client = self._client(credentials)
+        if isinstance(client, Problem):
+            return client
+        options = {"idempotency_key": key} if key else {}
+        return await patiently(lambda: sent(call(client, options)))
+
+    async def listed(self, credentials: Credentials, call: Call) -> list[Json] | Problem:
+        """Return a list of Stripe's, whole or not at all."""
+        found = await self.send(credentials, None, call)
+        if isinstance(found, Problem):
+            return found
+        items = found.get("data")
+        whole = isinstance(items, list) and not found.get("has_more")
+        return items if whole else Problem(cause="no whole list")
+
+    def _client(self, credentials: Credentials) -> "stripe.StripeClient | Problem":
+        key = credentials.values.get("secret_key")
+        if not key:
+            return Problem(cause="no credentials", sent=False)
+        if "_live_" in key and self._base_url != API_URL:
+            return Problem(cause="a live key and a sandbox", sent=False)
+        loop = asyncio.get_running_loop()
+        clients = self._loops.get(loop)
+        if clients is None:
+            clients = self._loops[loop] = Clients(self._base_url, self._read_s)
+        return clients.of(key)
 
 
 class Clients:
@@ -19,7 +82,6 @@ class Clients:
 
     def __init__(self, base_url: str, read_s: float) -> None:
         import stripe  # noqa: PLC0415 - heavy, and only who calls Stripe needs it
-
         from adapters.processors.stripe_http import Connections  # noqa: PLC0415 - as above
 
         stripe.enable_telemetry = False

@@ -5,8 +5,9 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from adapters.processors.stripe_answers import Json
 from commands.processor import Hint
+
+from adapters.processors.stripe_problems import Json
 
 TOLERANCE_S: Final = 300
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.processors import razorpay as adapter
+from adapters.processors import vendor_calls
 from adapters.processors.razorpay import RazorpayProcessor
 from commands.observed import Absent, Observed
 from commands.outcomes import Challenged, Declined, NotSent, Referenced, Succeeded, Unknown
@@ -72,7 +72,7 @@ def server() -> Iterator[Wire]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "THROTTLE_WAITS_S", (0.001, 0.001))
+    monkeypatch.setattr(vendor_calls, "THROTTLE_WAITS_S", (0.001, 0.001))
 
 
 @pytest.fixture

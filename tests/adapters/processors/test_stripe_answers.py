@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from adapters.processors import stripe_answers as answers
+from adapters.processors.stripe_observed import observed
+from adapters.processors.stripe_problems import decline
 from commands.observed import Observed
 from commands.outcomes import Declined, Pending, Succeeded, Unknown
 from domain.routing import RetryClass
@@ -63,12 +65,12 @@ def intent(status: str, **more: Any) -> dict[str, Any]:
 def test_a_decline_has_our_code_and_its_class(
     theirs: dict[str, Any], code: str, retry_class: RetryClass
 ) -> None:
-    no = answers.decline(theirs)
+    no = decline(theirs)
     assert (no.code, no.retry_class) == (code, retry_class)
 
 
 def test_why_a_card_is_lost_or_stolen_is_not_told_to_the_customer() -> None:
-    no = answers.decline({"decline_code": "stolen_card", "message": "This card was stolen."})
+    no = decline({"decline_code": "stolen_card", "message": "This card was stolen."})
     assert no.message == "The card was declined."
 
 
@@ -90,13 +92,13 @@ def test_why_a_card_is_lost_or_stolen_is_not_told_to_the_customer() -> None:
     ],
 )  # fmt: skip
 def test_every_status_has_its_meaning(pi: dict[str, Any], status: str) -> None:
-    seen = answers.observed(pi, [], None)
+    seen = observed(pi, [], None)
     assert isinstance(seen, Observed)
     assert seen.status == status
 
 
 def test_a_status_of_next_year_is_a_doubt() -> None:
-    assert isinstance(answers.observed(intent("requires_patience"), [], None), Unknown)
+    assert isinstance(observed(intent("requires_patience"), [], None), Unknown)
 
 
 def test_a_refused_card_on_the_page_does_not_end_the_attempt() -> None:
@@ -106,7 +108,7 @@ def test_a_refused_card_on_the_page_does_not_end_the_attempt() -> None:
         client_secret="s",
         last_payment_error={"code": "card_declined"},
     )
-    seen = answers.observed(pi, [], "pk_test_1")
+    seen = observed(pi, [], "pk_test_1")
     assert isinstance(seen, Observed)
     assert seen.status == "challenged"
     assert seen.challenge is not None

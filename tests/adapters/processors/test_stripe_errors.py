@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.processors import stripe as adapter
+from adapters.processors import vendor_calls
 from adapters.processors.stripe import StripeProcessor
 from commands.observed import Absent
 from commands.outcomes import Declined, NotSent, Referenced, Unknown
@@ -71,7 +71,7 @@ def server() -> Iterator[Wire]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "THROTTLE_WAITS_S", (0.001, 0.001))
+    monkeypatch.setattr(vendor_calls, "THROTTLE_WAITS_S", (0.001, 0.001))
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.processors.sandbox import CODES, REFUSALS, SandboxProcessor
+from adapters.processors.sandbox import SandboxProcessor
+from adapters.processors.sandbox_answers import CODES, REFUSALS
 from adapters.sandbox.tokens import SCRIPTS
 from commands.outcomes import Declined, Outcome, Referenced, Succeeded, Unknown
 from commands.processor import AttemptCall, Credentials, MoneyCall
