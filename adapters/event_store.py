@@ -147,8 +147,8 @@ class PostgresEventStore:
             rows = await (await connection.execute(_CLAIMED, arguments)).fetchall()
         owners = {(row[0], row[1], row[2]): row[3] for row in rows}
         for claim in claims:
-            owner = owners.get((claim.kind, claim.scope, claim.value), claim.owner)
-            if owner != claim.owner:
+            owner = owners.get((claim.kind, claim.scope, claim.value))
+            if owner is not None and claim.owner is not None and owner != claim.owner:
                 return claim, owner
         return None, ""
 

@@ -1,6 +1,7 @@
 """Due rows and claims as the log has them, compared with the tables; `repair` adds what is missing.
 
-Derived are the due rows of every order and its claims: its external id, its checkout session.
+Derived are the due rows of every order and its claims (its external id, its checkout session), and
+what every payout claims: that which explains its lines.
 Claims of other kinds, and all else that stands beside the log (keys, data keys, secrets), cannot
 be derived.
 """
@@ -15,6 +16,7 @@ from psycopg import AsyncConnection, IsolationLevel
 
 from adapters.codec import CorruptEvent, UnknownTag, decode_row
 from adapters.connect import connect
+from domain import settlement as s
 from domain.events import Recorded
 from domain.order.evolve import fold
 from domain.order.state import Order
@@ -28,12 +30,13 @@ _PAGE: Final = 1000
 _LOG: Final = """
     SELECT originator_id, originator_version, topic, state, notification_id, recorded_at
     FROM events WHERE originator_id >= 'ord_' AND originator_id < 'ord`'
+        OR originator_id >= 'set_' AND originator_id < 'set`'
     ORDER BY originator_id, originator_version
 """
 _DUE: Final = "SELECT order_id, subject, operation FROM due ORDER BY order_id"
 _CLAIMS: Final = """
     SELECT owner, kind, scope, value FROM claims
-    WHERE kind IN ('external_id', 'checkout_session') ORDER BY owner
+    WHERE kind IN ('external_id', 'checkout_session', 'settled') ORDER BY owner
 """
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('loop.events', 0))"
 _STREAM: Final = """
@@ -54,6 +57,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One row that is not as the log has it.
 
     Attributes:
+        order_id: of the order, or of the payout whose claims differ.
         key: a due row's subject; a claim's kind, scope and value; empty for an unreadable order.
         expected: the operation or owner by the log, None where there should be no row.
         found: the same in the table, None where there is no row.
@@ -97,7 +101,7 @@ async def check_side_tables(database_url: str, *, repair: bool = False) -> Repor
     repaired = orders = 0
     async with _at_one_moment(database_url) as snapshot, _connected(database_url) as writer:
         async for order_id, expected, found in _side_by_side(snapshot):
-            orders += expected is not None
+            orders += expected is not None and order_id.startswith("ord_")
             differences = _differences(order_id, expected, found)
             counts.update(f"{d.table}.{d.problem}" for d in differences)
             examples.extend(differences[: EXAMPLES_MAX - len(examples)])
@@ -125,6 +129,14 @@ def _claims(order: Order) -> Iterator[tuple[str, str, str]]:
         yield "external_id", scope, order.external_id
     if order.checkout_session_id is not None:
         yield "checkout_session", scope, order.checkout_session_id
+
+
+def _used(rows: list[Recorded]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, scope and value of what explains a payout's lines."""
+    settlement = s.fold(rows)
+    assert settlement is not None, "there are rows"
+    for key in sorted(settlement.taken):
+        yield "settled", f"{settlement.merchant_id}:{settlement.mode}", s.key_text(key)
 
 
 def _differences(order_id: str, expected: _Rows | None, found: _Rows) -> list[Difference]:
@@ -169,9 +181,12 @@ async def _side_by_side(
 def _folded(rows: list[tuple[Any, ...]]) -> _Rows | None:
     """Return what the log asks for; None when this version cannot read the stream."""
     try:
-        order = fold(_recorded(row) for row in rows)
+        recorded = [_recorded(row) for row in rows]
     except (UnknownTag, CorruptEvent):
         return None
+    if recorded and recorded[0].stream_id.startswith("set_"):
+        return {("claims", " ".join(claim)): recorded[0].stream_id for claim in _used(recorded)}
+    order = fold(recorded)
     return _expected(order) if order else {}
 
 
@@ -209,9 +224,14 @@ async def _repair(writer: AsyncConnection[Any], order_id: str) -> int:
     async with writer.transaction():
         await writer.execute(_LOCK)
         rows = await (await writer.execute(_STREAM, (order_id,))).fetchall()
-        order = fold(_recorded(row) for row in rows)
-        assert order is not None, "the log never shrinks"
+        recorded = [_recorded(row) for row in rows]
         added = 0
+        if order_id.startswith("set_"):
+            for claim in _used(recorded):
+                added += (await writer.execute(_ADD_CLAIM, (*claim, order_id))).rowcount
+            return added
+        order = fold(recorded)
+        assert order is not None, "the log never shrinks"
         for step in steps(order):
             place = (order.id, step.subject, step.operation, step.at, TRIES_UNKNOWN)
             added += (await writer.execute(_ADD_DUE, place)).rowcount

@@ -1,4 +1,4 @@
-"""What the read model `settlements` knows, asked by the verbs that explain lines."""
+"""What the verbs that explain lines ask: the read model `settlements`, and the claims."""
 
 import asyncio
 import time
@@ -9,11 +9,16 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.errors import Unavailable
 from domain.metadata import Mode
-from domain.settlement import Key
+from domain.settlement import key_text
+from domain.settlement_facts import Key
 from projections import settlements
 
 LEVEL_S: Final = 20.0
 POLL_S: Final = 0.05
+
+_TAKEN: Final = (
+    "SELECT value FROM claims WHERE kind = 'settled' AND scope = %s AND value = ANY(%s::text[])"
+)
 
 
 class PostgresSettlementIndex:
@@ -70,7 +75,9 @@ class PostgresSettlementIndex:
                 references=references,
             )
 
-    async def taken(self, order_ids: Collection[str]) -> set[Key]:
-        """Return what of these orders explains a line already."""
+    async def taken(self, *, merchant_id: str, mode: Mode, keys: Collection[Key]) -> set[Key]:
+        """Return which of these explain a line already, by the log as it is now."""
+        by_text = {key_text(key): key for key in keys}
         async with self._pool.connection() as db:
-            return await settlements.taken(db, list(order_ids))
+            found = await db.execute(_TAKEN, (f"{merchant_id}:{mode}", list(by_text)))
+            return {by_text[text] for (text,) in await found.fetchall()}

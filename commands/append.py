@@ -25,12 +25,15 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that may have one owner only, for example an external id per merchant and mode."""
+    """A value that may have one owner only, for example an external id per merchant and mode.
 
-    kind: Literal["external_id", "email", "checkout_session", "payment"]
+    `owner` None gives the value back.
+    """
+
+    kind: Literal["external_id", "email", "checkout_session", "payment", "settled"]
     scope: str
     value: str
-    owner: str
+    owner: str | None
 
 
 class DueChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from commands.append import VersionTaken
+from commands.append import ClaimTaken, VersionTaken
 from commands.caller import Caller
-from commands.import_settlement import append, explained, load_settlement
+from commands.explain_lines import append, explained, load_settlement
 from commands.ports import Ports
 from commands.settlement_reports import SettlementIndex
 from domain import events as e
 from domain import settlement as s
 from domain.errors import Conflict, NotFound, Rejected
+from domain.settlement_facts import Fact, facts
 
 
 async def match_again(
@@ -35,7 +36,6 @@ def _open(settlement: s.Settlement) -> list[s.LineState]:
 async def accept_line(
     ports: Ports,
     caller: Caller,
-    index: SettlementIndex,
     *,
     settlement_id: str,
     line_id: str,
@@ -46,7 +46,6 @@ async def accept_line(
     Args:
         ports: where it is written.
         caller: on whose behalf.
-        index: must be level with the log.
         settlement_id: of the payout.
         line_id: the processor's.
         outside: the money never went through Loop, whatever the line is about.
@@ -63,8 +62,8 @@ async def accept_line(
         raise Rejected("already_matched", f"{line_id} is explained already.")
     rows = await _rows(ports, state)
     fact = None if outside else _fact(state, rows)
-    if fact is not None and fact.key in settlement.taken | await index.taken([fact.order_id]):
-        raise Rejected("duplicate", "What the line is about explains another one already.")
+    if fact is not None and fact.key in settlement.taken:
+        raise _duplicate()
     match = e.Match(outside=True) if outside else s.accepted(state.line, fact)
     event = e.SettlementMatched(processor=settlement.processor, line=state.line, match=match)
     fees = [(fact, state.line)] if fact else []
@@ -73,7 +72,13 @@ async def accept_line(
         await append(ports, caller, settlement, [event], fees, orders)
     except VersionTaken:
         raise Conflict("concurrent_change", "It changed meanwhile; try again.") from None
+    except ClaimTaken:
+        raise _duplicate() from None
     return await load_settlement(ports, caller, settlement_id)
+
+
+def _duplicate() -> Rejected:
+    return Rejected("duplicate", "What the line is about explains another one already.")
 
 
 async def _rows(ports: Ports, state: s.LineState) -> Sequence[e.Recorded]:
@@ -82,10 +87,10 @@ async def _rows(ports: Ports, state: s.LineState) -> Sequence[e.Recorded]:
     return (await ports.store.load([state.order_id]))[state.order_id]
 
 
-def _fact(state: s.LineState, rows: Sequence[e.Recorded]) -> s.Fact:
+def _fact(state: s.LineState, rows: Sequence[e.Recorded]) -> Fact:
     found = [
         fact
-        for fact in s.facts(rows)
+        for fact in facts(rows)
         if (fact.kind, fact.subject) == (state.line.kind, state.subject)
     ]
     if not found:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from commands.processor import Credentials
 from domain.metadata import Mode
-from domain.settlement import Key, Report
+from domain.settlement import Report
+from domain.settlement_facts import Key
 
 
 class ReportError(ValueError):
@@ -42,7 +43,7 @@ class Reporter(Protocol):
 
 
 class SettlementIndex(Protocol):
-    """What the read model knows of orders and of lines that are explained."""
+    """What is known of orders by a processor's ids, and of what explains a line."""
 
     async def level(self) -> None:
         """Wait until everything that is in the log now is known.
@@ -58,6 +59,6 @@ class SettlementIndex(Protocol):
         """Return the orders that the processor's ids belong to."""
         ...
 
-    async def taken(self, order_ids: Collection[str]) -> set[Key]:
-        """Return what of these orders explains a line already."""
+    async def taken(self, *, merchant_id: str, mode: Mode, keys: Collection[Key]) -> set[Key]:
+        """Return which of these explain a line already, by the log as it is now."""
         ...

@@ -7,7 +7,8 @@ events moved in them is that merchant's part of the account.
 What a processor says it paid out goes from `receivable` to `bank`; each line of its report that
 orders explain goes from `payable` to `bank_contra`. What is in `bank` and not there is yet to be
 explained. Of a payout in another currency than the customer paid in, both legs go through `fx`: the
-first with the report, the second line by line.
+first with the report, the second line by line. A payout that came back is a line of a later one: it
+leaves `bank` again, and what explained it goes on explaining.
 
 A discrepancy posts nothing: until an operator settles it nobody knows what is true, and what is
 settled is posted by the capture or refund that follows. Requests post nothing either.
@@ -229,6 +230,8 @@ def _matched(processor: str, merchant: str, line: e.Line, match: e.Match) -> lis
     paid = f"bank_contra:{processor}"
     if match.outside:
         return [*_unconverted(of, line), (f"receivable:{of}", paid, line.net)]
+    if line.kind == "payout_reversal":
+        return [(f"receivable:{of}", f"bank:{processor}", line.net)]
     if line.kind == "fee":
         back = Money(-line.net.minor, line.net.currency)
         return [*_fee(of, merchant, back), (f"payable:{merchant}", paid, line.net)]

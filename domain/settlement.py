@@ -6,7 +6,6 @@ back. A fact explains one line. What does not fit to the cent is not explained, 
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -15,9 +14,7 @@ from domain import events as e
 from domain.errors import Rejected
 from domain.metadata import Mode
 from domain.money import Money
-
-Key: TypeAlias = tuple[str, str, str]
-"""Order, kind of line and subject: what a fact is, once."""
+from domain.settlement_facts import Fact, Key
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,37 +36,6 @@ class Report(Value, frozen=True, kw_only=True):
     amount: Money
     arrived_at: datetime
     entries: tuple[Entry, ...]
-
-
-class Fact(Value, frozen=True, kw_only=True):
-    """What an order's books say moved at the processor.
-
-    Attributes:
-        reference: the processor's id of it.
-        amount: above zero where it came to the merchant.
-        of: what a fee is recorded for; `fee_subject` its subject.
-        fee: as it was recorded, None if none was.
-    """
-
-    order_id: str
-    attempt_id: str
-    kind: e.LineKind
-    subject: str
-    reference: str
-    amount: Money
-    of: e.FeeOf
-    stray: bool = False
-    fee: Money | None = None
-
-    @property
-    def key(self) -> Key:
-        """What this fact is, once."""
-        return self.order_id, self.kind, self.subject
-
-    @property
-    def is_reversal(self) -> bool:
-        """Whether it is money that came back, and its fee with it."""
-        return self.kind in {"refund_reversal", "dispute_reversal"}
 
 
 class LineState(Value, frozen=True, kw_only=True):
@@ -100,11 +66,8 @@ class Settlement(Value, frozen=True, kw_only=True):
     @property
     def taken(self) -> set[Key]:
         """What explains lines already."""
-        return {
-            (x.match.order_id, x.line.kind, x.match.subject or "")
-            for x in self.lines
-            if x.match is not None and x.match.order_id is not None
-        }
+        keys = (key_of(x.line, x.match) for x in self.lines if x.match is not None)
+        return {key for key in keys if key is not None}
 
     def line(self, line_id: str) -> LineState | None:
         """Return the line with that id."""
@@ -145,6 +108,23 @@ def fold(rows: Iterable[e.Recorded]) -> Settlement | None:
             case _:
                 raise AssertionError("no event of a settlement")
     return first and replace(first, version=version, lines=tuple(lines.values()))
+
+
+def key_of(line: e.Line, match: e.Match) -> Key | None:
+    """Return what a match uses up; None where it takes nothing that is in our books."""
+    if match.subject is None:
+        return None
+    return match.order_id or match.subject, line.kind, match.subject
+
+
+def key_text(key: Key) -> str:
+    """Return a key as the one text that it is claimed under."""
+    return " ".join(key)
+
+
+def return_key(payout_id: str) -> Key:
+    """Return what a line about a payout that came back uses up."""
+    return payout_id, "payout_reversal", payout_id
 
 
 def reported(report: Report, account: str) -> e.SettlementReported:
@@ -216,6 +196,27 @@ def explain(
     return match_of(fact), fact
 
 
+def explain_return(
+    line: e.Line, payout: Settlement | None, taken: Collection[Key]
+) -> e.Match | e.Mismatch:
+    """Return the match of a line about a payout that came back, or why it has none.
+
+    Args:
+        line: of a later report, of kind `payout_reversal`.
+        payout: that it is about, as it was reported; None where it never was.
+        taken: what explains another line already.
+    """
+    if payout is None:
+        return "unknown_payment"
+    if return_key(payout.payout_id) in taken:
+        return "duplicate"
+    if line.is_converted or line.gross.currency != payout.amount.currency:
+        return "currency_differs"
+    if line.gross != payout.amount:
+        return "amount_differs"
+    return "fee_differs" if line.fee.minor else e.Match(subject=payout.payout_id)
+
+
 def match_of(fact: Fact) -> e.Match:
     """Return the match with a fact whose figures are the report's."""
     return e.Match(order_id=fact.order_id, subject=fact.subject, stray=fact.stray)
@@ -240,83 +241,3 @@ def accepted(line: e.Line, fact: Fact | None) -> e.Match:
     return replace(
         match_of(fact), gross_off=gross_off if gross_off.minor else None, fee_off=fee_off
     )
-
-
-def facts(rows: Sequence[e.Recorded]) -> list[Fact]:
-    """Return what an order's rows say moved at its processors, in order."""
-    found: list[Fact] = []
-    fees: dict[tuple[str, str], Money] = {}
-    theirs: dict[str, tuple[str, str]] = {}
-    for row in rows:
-        match row.data:
-            case e.FeeRecorded() as fee:
-                fees[fee.of, fee.subject] = fee.amount
-            case e.DisputeOpened() as opened:
-                theirs[opened.dispute_id] = (opened.attempt_id, opened.processor_id)
-            case e.OrderRefunded() as back:
-                theirs[back.refund_id] = (back.attempt_id, back.processor_id)
-        fact = _fact(row, theirs)
-        if fact is not None:
-            found.append(fact)
-    return [replace(fact, fee=fees.get((fact.of, _fee_subject(fact)))) for fact in found]
-
-
-def _fee_subject(fact: Fact) -> str:
-    return f"{fact.subject}:reversed" if fact.is_reversal else fact.subject
-
-
-def _fact(row: e.Recorded, theirs: dict[str, tuple[str, str]]) -> Fact | None:
-    data, order_id = row.data, row.stream_id
-    match data:
-        case e.OrderCaptured():
-            return Fact(
-                order_id=order_id,
-                attempt_id=data.attempt_id,
-                kind="capture",
-                subject=data.capture_id,
-                reference=data.processor_id,
-                amount=data.amount,
-                of="capture",
-            )
-        case e.StrayPaymentFound() if data.state == "captured":
-            return Fact(
-                order_id=order_id,
-                attempt_id=data.attempt_id,
-                kind="capture",
-                subject=data.payment_id,
-                reference=data.payment_id,
-                amount=data.amount,
-                of="capture",
-                stray=True,
-            )
-        case e.OrderRefunded() | e.RefundReversed():
-            attempt_id, reference = theirs[data.refund_id]
-            came_back = isinstance(data, e.RefundReversed)
-            return Fact(
-                order_id=order_id,
-                attempt_id=attempt_id,
-                kind="refund_reversal" if came_back else "refund",
-                subject=data.refund_id,
-                reference=reference,
-                amount=data.amount if came_back else _negative(data.amount),
-                of="refund",
-                stray=data.kind == "stray",
-            )
-        case e.DisputeFundsWithdrawn() | e.DisputeFundsReinstated():
-            attempt_id, reference = theirs[data.dispute_id]
-            came_back = isinstance(data, e.DisputeFundsReinstated)
-            return Fact(
-                order_id=order_id,
-                attempt_id=attempt_id,
-                kind="dispute_reversal" if came_back else "dispute",
-                subject=data.dispute_id,
-                reference=reference,
-                amount=data.amount if came_back else _negative(data.amount),
-                of="dispute",
-            )
-        case _:
-            return None
-
-
-def _negative(amount: Money) -> Money:
-    return Money(-amount.minor, amount.currency)

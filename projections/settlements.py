@@ -13,7 +13,6 @@ from psycopg.rows import class_row
 
 from domain import events as e
 from domain.metadata import Mode
-from domain.settlement import Key
 from projections.base import Connection, named
 
 _SCHEMA: Final = """
@@ -300,14 +299,3 @@ async def orders_of(
         (list(references), merchant_id, mode, processor),
     )
     return {str(reference): str(order_id) for reference, order_id in await found.fetchall()}
-
-
-async def taken(db: Connection, order_ids: Sequence[str]) -> set[Key]:
-    """Return what of these orders explains a line already."""
-    found = await db.execute(
-        "SELECT order_id, kind, subject FROM settlement_lines WHERE matched AND order_id = ANY(%s)",
-        (list(order_ids),),
-    )
-    return {
-        (str(order), str(kind), str(subject)) for order, kind, subject in await found.fetchall()
-    }

@@ -203,7 +203,7 @@ def _of(kind: Kind, amount: Money, sign: int = 1) -> Moved:
 def _paid(line: e.Line, match: e.Match, sign: int) -> Moved:
     """Return what an explained line, or one that is taken back, makes of the balance."""
     found: Moved = Counter()
-    if match.outside:
+    if match.outside or line.kind == "payout_reversal":
         return found
     if line.kind == "fee":
         found.update(_of("fees", line.net, sign))

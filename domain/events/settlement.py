@@ -9,7 +9,14 @@ from domain.events.base import Event
 from domain.money import Money
 
 LineKind = Literal[
-    "capture", "refund", "refund_reversal", "dispute", "dispute_reversal", "fee", "other"
+    "capture",
+    "refund",
+    "refund_reversal",
+    "dispute",
+    "dispute_reversal",
+    "fee",
+    "payout_reversal",
+    "other",
 ]
 Mismatch = Literal[
     "unknown_payment",
@@ -31,7 +38,7 @@ class Line(Part, frozen=True, kw_only=True):
 
     Attributes:
         id: the processor's, unique within its account.
-        reference: the processor's capture, refund or dispute that it is about.
+        reference: the processor's capture, refund, dispute or earlier payout that it is about.
         gross: in the currency that the customer paid in.
         settled: the same in the currency of the payout, before the fee.
         fee: in the currency of the payout; below zero where a fee is given back.
@@ -69,8 +76,9 @@ class Match(Part, frozen=True, kw_only=True):
     """What explains a line.
 
     Attributes:
-        order_id: None for a processor's fee without an order, and for money from outside of Loop.
-        subject: the capture, refund, dispute or stray payment.
+        order_id: None for a processor's fee without an order, for a payout that came back, and for
+            money from outside of Loop.
+        subject: the capture, refund, dispute, stray payment, or payout that came back.
         stray: it is money that was taken against our will.
         gross_off: the report less our books, as an operator accepted it.
         fee_off: the same of the fee.

@@ -189,16 +189,15 @@ async def line_verb(
 
     settlement = await show_settlement(app, settlement_id)
     caller = _caller(settlement.merchant_id, settlement.mode, verb)
-    index = PostgresSettlementIndex(app.pool)
-    if line_id is not None and verb == "unmatch":
-        return await settle_lines.unmatch_line(app.ports, caller, settlement_id, line_id)
-    await index.level()
     if line_id is None:
+        index = PostgresSettlementIndex(app.pool)
+        await index.level()
         return await settle_lines.match_again(app.ports, caller, index, settlement_id)
+    if verb == "unmatch":
+        return await settle_lines.unmatch_line(app.ports, caller, settlement_id, line_id)
     return await settle_lines.accept_line(
         app.ports,
         caller,
-        index,
         settlement_id=settlement_id,
         line_id=line_id,
         outside=verb == "outside",

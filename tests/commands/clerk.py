@@ -95,11 +95,9 @@ class Clerk:
     async def accept(
         self, settlement: Settlement, line_id: str, *, outside: bool = False
     ) -> Settlement:
-        await self.index.level()
         return await accept_line(
             self.market.app.ports,
             self.market.shop.caller,
-            self.index,
             settlement_id=settlement.id,
             line_id=line_id,
             outside=outside,

@@ -12,6 +12,7 @@ from domain import settlement as s
 from domain.errors import Rejected
 from domain.money import Money
 from domain.order.commands import RecordRefundFailed
+from domain.settlement_facts import Fact, Key, facts
 from replay.statement import movements
 from tests.domain.bookkeeper import Bookkeeper
 from tests.domain.histories import Life
@@ -65,6 +66,12 @@ class Auditor:
             self.note("receivable", line.gross, sign)
             self.note("receivable", line.fee, -sign)
             return
+        if line.kind == "payout_reversal":
+            # What the bank sent back is at the processor again, until the later payout took it.
+            self.note("bank_contra", line.net, -sign)
+            self.note("bank", line.net, -sign)
+            self.note("receivable", line.net, sign)
+            return
         if line.kind == "fee":
             self.note("fees", line.net, -sign)
             self.note("receivable", line.net, sign)
@@ -91,8 +98,8 @@ class Payouts:
         self.seen: Counter[str] = Counter()
         self.rows: dict[str, list[e.Recorded]] = {}
         self.settlements: dict[str, list[e.Recorded]] = {}
-        self.facts: list[s.Fact] = []
-        self.taken: set[s.Key] = set()
+        self.facts: list[Fact] = []
+        self.taken: set[Key] = set()
         self.events = 0
 
     def record(self, stream: dict[str, list[e.Recorded]], stream_id: str, event: Any) -> None:
@@ -154,11 +161,11 @@ class Payouts:
         self.facts += [
             # Ids are the same in every life, and at a processor in none.
             replace(fact, reference=f"{order_id} {fact.reference}")
-            for fact in s.facts(self.rows[order_id])
+            for fact in facts(self.rows[order_id])
         ]
         return order_id
 
-    def line(self, n: int, fact: s.Fact | None, currency: str) -> e.Line:
+    def line(self, n: int, fact: Fact | None, currency: str) -> e.Line:
         """A line about a fact, true mostly."""
         choose, roll = self.random.choice, self.random.random()
         kind = fact.kind if fact else choose(["fee", "fee", "other", "capture"])
@@ -184,6 +191,24 @@ class Payouts:
             at=START + timedelta(seconds=n),
         )
 
+    def came_back(self, n: int, currency: str) -> e.Line:
+        """A line about an earlier payout, which failed; true mostly."""
+        choose = self.random.choice
+        payout = s.fold(self.settlements[choose(list(self.settlements))])
+        assert payout is not None
+        off = choose([0, 0, 0, 0, 100])
+        gross = Money(payout.amount.minor + off, choose([payout.amount.currency] * 4 + ["EUR"]))
+        settled = gross if gross.currency == currency else Money(gross.minor, currency)
+        return e.Line(
+            id=f"txn_{n}",
+            kind="payout_reversal",
+            reference=choose([payout.payout_id] * 6 + ["po_of_nobody"]),
+            gross=gross,
+            settled=settled,
+            fee=Money(choose([0] * 6 + [15]), currency),
+            at=START + timedelta(seconds=n),
+        )
+
     def pay_out(self) -> str:
         """Report what was not reported yet, and something of nobody's, now and then twice."""
         currency = self.random.choice(["USD", "USD", "GBP"])
@@ -195,6 +220,8 @@ class Payouts:
             self.line(self.events * 100 + n, fact, currency)
             for n, fact in enumerate([*about, *again, *others])
         ]
+        if self.settlements and self.random.random() < 0.4:
+            lines.append(self.came_back(self.events * 100 + len(lines), currency))
         settlement_id = f"set_{len(self.settlements)}"
         report = s.Report(
             processor="stripe",
@@ -210,6 +237,9 @@ class Payouts:
 
     def explain(self, settlement_id: str, line: e.Line) -> None:
         found, fact = s.explain(line, self.facts, self.taken)
+        if line.kind == "payout_reversal":
+            rows = self.settlements.get(line.reference or "", [])
+            found, fact = s.explain_return(line, s.fold(rows), self.taken), None
         if isinstance(found, e.Match):
             self.matched(settlement_id, line, found)
             return
@@ -231,8 +261,8 @@ class Payouts:
         off = match.gross_off is not None or match.fee_off is not None
         self.seen[f"{line.kind} {'off' if off else said}"] += 1
         self.seen["converted"] += line.is_converted
-        if match.order_id is not None:
-            self.taken.add((match.order_id, line.kind, match.subject or ""))
+        if (key := s.key_of(line, match)) is not None:
+            self.taken.add(key)
         event = e.SettlementMatched(processor="stripe", line=line, match=match)
         self.record(self.settlements, settlement_id, event)
 
@@ -246,8 +276,8 @@ class Payouts:
         state = self.random.choice(settlement.lines)
         if state.match is not None:
             self.seen["undone"] += 1
-            key = (state.match.order_id or "", state.line.kind, state.match.subject or "")
-            self.taken.discard(key)
+            if (key := s.key_of(state.line, state.match)) is not None:
+                self.taken.discard(key)
             undone = e.SettlementUnmatched(
                 processor="stripe", line=state.line, reason="undone", undone=state.match
             )

@@ -12,6 +12,7 @@ from domain import settlement as s
 from domain.errors import Rejected
 from domain.ids import is_id, named_id
 from domain.money import Money
+from domain.settlement_facts import Fact, facts
 from tests.domain import story
 from tests.domain.payouts import Payouts
 from tests.domain.story import START
@@ -44,7 +45,7 @@ def line(reference: str | None = "ch_1", minor: int = 1000, **fields: object) ->
     return e.Line(**(values | fields))  # type: ignore[arg-type]
 
 
-def fact(**fields: object) -> s.Fact:
+def fact(**fields: object) -> Fact:
     values: dict[str, object] = {
         "order_id": "ord_1",
         "attempt_id": "att_1",
@@ -55,7 +56,7 @@ def fact(**fields: object) -> s.Fact:
         "of": "capture",
         "fee": Money(59, "USD"),
     }
-    return s.Fact(**(values | fields))  # type: ignore[arg-type]
+    return Fact(**(values | fields))  # type: ignore[arg-type]
 
 
 def test_the_books_of_every_payout_are_what_its_report_says() -> None:
@@ -98,7 +99,7 @@ def _rare(seen: Counter[str]) -> dict[str, int]:
         ([fact(subject="cap_taken")], "duplicate"),
     ],
 )
-def test_a_line_that_does_not_fit_says_why(facts: list[s.Fact], reason: str) -> None:
+def test_a_line_that_does_not_fit_says_why(facts: list[Fact], reason: str) -> None:
     found, _ = s.explain(line(), facts, {("ord_1", "capture", "cap_taken")})
     assert found == reason
 
@@ -183,7 +184,7 @@ def test_the_facts_of_an_order_are_what_moved_at_its_processor() -> None:
         )
         for n, event in enumerate(life.history, 1)
     ]
-    found = [(f.kind, f.subject, f.reference, f.amount.minor) for f in s.facts(rows)]
+    found = [(f.kind, f.subject, f.reference, f.amount.minor) for f in facts(rows)]
     assert found == [
         ("capture", "cap_of_att_1", "ch_cap_of_att_1_att_1", 1000),
         ("refund", "ref_1", "re_ref_1_300", -300),
