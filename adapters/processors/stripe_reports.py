@@ -3,21 +3,20 @@
 Sources: docs.stripe.com/reports/report-types/payout-reconciliation, docs.stripe.com/api/payouts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from adapters.processors.report_files import Row, money, rows, text_of, time
+from adapters.processors.stripe import StripeProcessor
 from adapters.processors.stripe_money import from_stripe
+from adapters.processors.stripe_problems import Json, Problem
 from commands.processor import Credentials
 from commands.settlement_reports import ReportError
 from domain.errors import Unavailable
 from domain.events import Line, LineKind
 from domain.money import Money
 from domain.settlement import Entry, Report
-
-from adapters.processors.stripe import StripeProcessor
-from adapters.processors.stripe_problems import Json, Problem
 
 COLUMNS: Final = (
     "automatic_payout_id",
@@ -47,6 +46,7 @@ KINDS: Final[dict[str, LineKind]] = {
     "dispute_reversal": "dispute_reversal",
     "fee": "fee",
     "network_cost": "fee",
+    "payout_reversal": "payout_reversal",
 }
 """Of Stripe's reporting categories; all others are not Loop's."""
 
@@ -82,15 +82,29 @@ class StripeReports:
         )
 
     async def fetch(self, since: datetime, credentials: Credentials) -> list[Report]:
-        """Read what was paid out since a time.
+        """Read what was paid out since a time, and the failed payouts whose money is in it again.
 
         Raises:
             Unavailable: `processor_unavailable`.
         """
         only = {"created": {"gte": int(since.timestamp())}, "status": "paid"}
         payouts = await self._all(credentials, lambda c: c.v1.payouts.list_async, only)
-        found = [await self._of(payout, credentials) for payout in payouts]
-        return sorted(found, key=lambda report: (report.arrived_at, report.payout_id))
+        found = {payout["id"]: await self._of(payout, credentials) for payout in payouts}
+        while came_back := _came_back(found.values()) - found.keys():
+            for payout_id in sorted(came_back):
+                payout = await self._payout(payout_id, credentials)
+                found[payout_id] = await self._of(payout, credentials)
+        return sorted(found.values(), key=lambda report: (report.arrived_at, report.payout_id))
+
+    async def _payout(self, payout_id: str, credentials: Credentials) -> Json:
+        payout = await self._processor.read(
+            credentials,
+            lambda client, options: client.v1.payouts.retrieve_async(payout_id, None, options),
+        )
+        if isinstance(payout, Problem):
+            message = f"Stripe's payout {payout_id} cannot be read: {payout.cause}."
+            raise Unavailable("processor_unavailable", message)
+        return payout
 
     async def _of(self, payout: Json, credentials: Credentials) -> Report:
         asked = {"payout": payout["id"], "expand": ["data.source"]}
@@ -128,6 +142,12 @@ class StripeReports:
             if not page.get("has_more"):
                 return items
         raise Unavailable("processor_unavailable", "Stripe's list of payouts does not end.")
+
+
+def _came_back(reports: Iterable[Report]) -> set[str]:
+    """Return the payouts that failed, and whose money was paid out with these."""
+    lines = (entry.line for report in reports for entry in report.entries)
+    return {x.reference for x in lines if x.kind == "payout_reversal" and x.reference is not None}
 
 
 def _report(payout_id: str, arrived_at: datetime, _: str, entries: list[Entry]) -> Report:

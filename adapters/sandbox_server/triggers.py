@@ -154,6 +154,13 @@ def payout(box: Box, asked: Json) -> Json:
     return {"payouts": [_shown(one) for one in made]}
 
 
+def payout_failed(box: Box, asked: Json) -> Json:
+    """Let a payout fail: `{payout}`; the next one has it again, at Razorpay under the same id."""
+    call, found, razorpay = _found(box, asked, "payout", (payouts.KIND, SETTLEMENT))
+    (settlements if razorpay else payouts).fails(call, found)
+    return _shown(found)
+
+
 def report(box: Box, payout_id: str) -> Json:
     """Give the report of a payout, as a file of its vendor's dashboard.
 
@@ -176,5 +183,6 @@ TRIGGERS: Final[dict[str, Callable[[Box, Json], Json]]] = {
     "dashboard_capture": dashboard_capture,
     "fence": fence,
     "payout": payout,
+    "payout_failed": payout_failed,
 }
 """Every trigger by the name in `POST /_sandbox/trigger/:name`."""

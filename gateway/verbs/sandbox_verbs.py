@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SUMS: Final = ("authorized", "held", "captured", "refunded", "disputed")
-ABOUT: Final = {"dispute_ends": "dispute", "refund_failed": "refund"}
+ABOUT: Final = {"dispute_ends": "dispute", "refund_failed": "refund", "payout_failed": "payout"}
 """What the id of a trigger names where it is not a payment."""
 ALONE: Final = {"payout"}
 """Triggers that are about no one thing."""
@@ -140,9 +140,9 @@ def trigger(
 ) -> None:
     """Let happen what happens without the API: a dispute, a refund that comes back, a payout.
 
-    ID is of the payment, refund or dispute; an order's stands for its payment; a payout has none.
-    NAME=VALUE are the trigger's own, such as kind=lost or amount=500. Without NAME the triggers are
-    listed. Exit code 1: no sandbox runs, or it says why it cannot be.
+    ID is of the payment, refund, dispute or payout; an order's stands for its payment; `payout`
+    has none. NAME=VALUE are the trigger's own, such as kind=lost or amount=500. Without NAME the
+    triggers are listed. Exit code 1: no sandbox runs, or it says why it cannot be.
     """
     control = running(data)
     if name is None:

@@ -26,11 +26,35 @@ COLUMNS: Final = words(
 
 
 def settle(call: Call) -> list[Json]:
-    """Settle all that has moved since the last time; give the settlements, one per currency."""
+    """Settle all that has moved since the last time; give the settlements, one per currency.
+
+    Those that failed are tried again, and come first.
+    """
     moved: dict[str, list[Json]] = {}
     for item in [*_payments(call), *_refunds(call), *_disputes(call)]:
         moved.setdefault(item["currency"], []).append(item)
-    return [_settled(call, moved[currency]) for currency in sorted(moved)]
+    new = [_settled(call, moved[currency]) for currency in sorted(moved)]
+    return [*_tried_again(call), *new]
+
+
+def fails(call: Call, settlement: Json) -> None:
+    """Let the bank refuse a settlement; the vendor tries again, under the same id.
+
+    Raises:
+        ValueError: it has failed before.
+    """
+    if settlement["status"] != "processed":
+        raise ValueError(f"the settlement is {settlement['status']}")
+    settlement["status"] = "failed"
+    call.store.save(SETTLEMENT, settlement)
+
+
+def _tried_again(call: Call) -> list[Json]:
+    failed = [s for s in call.store.newest(SETTLEMENT, call.account) if s["status"] == "failed"]
+    for settlement in failed:
+        settlement["status"] = "processed"
+        call.store.save(SETTLEMENT, settlement)
+    return failed[::-1]
 
 
 def listed(call: Call) -> Json:

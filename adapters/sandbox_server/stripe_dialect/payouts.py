@@ -30,6 +30,41 @@ def pay_out(call: Call) -> list[Json]:
     return [_paid(call, currency, moved[currency]) for currency in sorted(moved)]
 
 
+def fails(call: Call, payout: Json) -> None:
+    """Let the bank send a payout back: what it took is in the balance again, for the next one.
+
+    Raises:
+        ValueError: it has failed before.
+    """
+    if payout["status"] != "paid":
+        raise ValueError(f"the payout is {payout['status']}")
+    (own,) = [
+        movement
+        for movement in call.store.children(MOVEMENT, payout["id"])
+        if movement["type"] == "payout"
+    ]
+    returned: Json = {
+        **own,
+        "id": stripe_id("txn_"),
+        "amount": payout["amount"],
+        "available_on": call.now,
+        "created": call.now,
+        "net": payout["amount"],
+        "reporting_category": "payout_reversal",
+        "type": "payout_failure",
+        "_customer": {"amount": payout["amount"], "currency": payout["currency"]},
+        "_payout": None,
+    }
+    call.store.add(MOVEMENT, returned, account=call.account, parent=payout["id"])
+    payout.update(
+        status="failed",
+        failure_balance_transaction=returned["id"],
+        failure_code="account_closed",
+        failure_message="The bank account has been closed.",
+    )
+    call.store.save(KIND, payout)
+
+
 def report(call: Call, payout: Json) -> str:
     """Give the itemized payout reconciliation report of one payout, as the dashboard does."""
     text = StringIO()

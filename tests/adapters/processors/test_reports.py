@@ -43,6 +43,10 @@ STRIPE_ROWS = (
         "topup,tu_1,,,,"
     ),
     (
+        "po_1,2026-03-04 00:00:00,txn_6,2026-03-02 14:00:00,2026-03-02,usd,31.00,0.00,31.00,"
+        "payout_reversal,po_00,,,,"
+    ),
+    (
         "po_0,2026-03-02 00:00:00,txn_0,2026-02-28 10:00:00,2026-03-01,jpy,500,18,482,"
         "charge,ch_0,,500,jpy,"
     ),
@@ -94,8 +98,8 @@ def test_stripes_report_is_read_by_payout_the_earliest_first() -> None:
     yen, dollars = STRIPE.parse("\ufeff" + stripe(*STRIPE_ROWS))
     assert (yen.payout_id, yen.amount) == ("po_0", Money(482, "JPY"))
     assert dollars.arrived_at == datetime(2026, 3, 4, tzinfo=UTC)
-    assert dollars.amount == usd(10_457 - 4_324 - 3_500 - 200 + 700)
-    charge, refund, dispute, fee, topup = lines(dollars)
+    assert dollars.amount == usd(10_457 - 4_324 - 3_500 - 200 + 700 + 3_100)
+    charge, refund, dispute, fee, topup, returned = lines(dollars)
     assert charge == Line(
         id="txn_1",
         kind="capture",
@@ -109,6 +113,7 @@ def test_stripes_report_is_read_by_payout_the_earliest_first() -> None:
     assert (dispute.kind, dispute.gross, dispute.fee) == ("dispute", usd(-2_000), usd(1_500))
     assert (fee.kind, fee.net) == ("fee", usd(-200))
     assert (topup.kind, topup.reference) == ("other", "tu_1")
+    assert (returned.kind, returned.reference) == ("payout_reversal", "po_00")
     assert [entry.order_id for entry in dollars.entries][:3] == ["ord_1", "ord_1", None]
 
 
@@ -141,7 +146,7 @@ def test_razorpays_report_is_read_by_settlement_and_what_is_not_settled_is_passe
         (stripe(STRIPE_ROWS[0].replace("108.00", "108.005")), 2, "gross is no amount of USD"),
         (stripe(STRIPE_ROWS[0].replace("108.00", "1e2")), 2, "gross is no amount"),
         (stripe(STRIPE_ROWS[0].replace("108.00", "")), 2, "gross is no amount"),
-        (stripe(STRIPE_ROWS[5].replace(",500,18,", ",500.5,18,")), 2, "gross is no amount of JPY"),
+        (stripe(STRIPE_ROWS[-1].replace(",500,18,", ",500.5,18,")), 2, "gross is no amount of JPY"),
         (stripe(STRIPE_ROWS[0].replace("usd", "xyz")), 2, "no currency 'xyz'"),
         (stripe(STRIPE_ROWS[0].replace("2026-03-01 10", "2026-13-01 10")), 2, "created_utc is no"),
         (stripe(STRIPE_ROWS[0].replace("txn_1", "")), 2, "balance_transaction_id is empty"),
