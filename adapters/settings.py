@@ -2,20 +2,18 @@
 
 import contextlib
 import os
-import re
 import secrets
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from adapters import setting_values as v
 from adapters.embedded import folder
 from adapters.embedded.stack import find_stack
 from adapters.vault import MasterKeyError, MasterKeys
-
-_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 class SettingError(Exception):
@@ -26,116 +24,44 @@ class Setting(msgspec.Struct, frozen=True):
     """One environment variable.
 
     Attributes:
-        default: as it would be written in the environment; None means that it has no default.
+        default: as it would be written in the environment.
     """
 
     name: str
-    field: str
-    default: str | None
+    default: str
     parse: Callable[[str], Any]
     doc: str
 
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 < value < 65_536:  # noqa: PLR2004 - ports
-        raise ValueError("a port is from 1 to 65535")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e6:  # noqa: PLR2004 - also refuses nan and inf
-        raise ValueError("seconds, zero or more")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1024:  # noqa: PLR2004 - a sane bound
-        raise ValueError("a number from 1 to 1024")
-    return value
-
-
-def _ratio(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError("a number from 0 to 1")
-    return value
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
-        return text.rstrip("/")
-
-    return parse
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError("host:port")
-    _port(port)
-    return text
-
-
-def _limit(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 1_000_000:  # noqa: PLR2004 - a sane bound
-        raise ValueError("a number from 0 to 1000000")
-    return value
-
-
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(part.strip()) for part in text.split(","))
-    except ValueError:
-        raise ValueError("networks such as 10.0.0.0/8, comma separated") from None
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip() for part in text.split(","))
-    if origins != ("*",) and not all(_ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("origins such as https://shop.example, comma separated, or *")
-    return origins
-
-
-def _witness(text: str) -> str:
-    if "://" in text and not text.startswith(("http://", "https://")):
-        raise ValueError("a file, or a URL that begins with http:// or https://")
-    return text
+    @property
+    def field(self) -> str:
+        """The member of `Settings` that it fills: its name without `LOOP_`, in lower case."""
+        return self.name.removeprefix("LOOP_").lower()
 
 
 SETTINGS: Final = (
-    Setting("LOOP_HOME", "home", "./.loop", Path, "Data folder of the embedded servers."),
-    Setting("LOOP_HOST", "host", "127.0.0.1", str, "Address that `loop serve` listens on."),
-    Setting("LOOP_PORT", "port", "3000", _port, "Port that `loop serve` listens on."),
+    Setting("LOOP_HOME", "./.loop", Path, "Data folder of the embedded servers."),
+    Setting("LOOP_HOST", "127.0.0.1", str, "Address that `loop serve` listens on."),
+    Setting("LOOP_PORT", "3000", v.port, "Port that `loop serve` listens on."),
     Setting(
         "LOOP_PUBLIC_URL",
-        "public_url",
         "",
-        _url("http", "https"),
+        v.url("http", "https"),
         "Under which merchants and customers reach Loop; by default host and port.",
     ),
     Setting(
         "LOOP_DATABASE_URL",
-        "database_url",
         "",
-        _url("postgresql", "postgres"),
+        v.url("postgresql", "postgres"),
         "An external PostgreSQL; by default the embedded one of the running `loop up`.",
     ),
     Setting(
         "LOOP_NATS_URL",
-        "nats_url",
         "",
-        _url("nats", "tls"),
+        v.url("nats", "tls"),
         "An external NATS server; by default the embedded one of the running `loop up`.",
     ),
     Setting(
         "LOOP_MASTER_KEYS",
-        "master_keys",
         "",
         str,
         "Keys that wrap all others, `id:64 hex digits`, newest first, comma separated; "
@@ -143,137 +69,116 @@ SETTINGS: Final = (
     ),
     Setting(
         "LOOP_WITNESS",
-        "witness",
         "",
-        _witness,
+        v.witness,
         "Where every signed checkpoint goes, out of our power: a file that it is appended to, or "
         "an http(s) URL that it is POSTed to.",
     ),
     Setting(
         "LOOP_LEASE_S",
-        "lease_s",
         "90",
-        _seconds,
+        v.seconds,
         "For how long a worker may hold a due step before another takes it, in seconds.",
     ),
     Setting(
         "LOOP_CALL_LIMIT_S",
-        "call_limit_s",
         "30",
-        _seconds,
+        v.seconds,
         "Longest call of a processor, in seconds; below the lease.",
     ),
     Setting(
-        "LOOP_SAGA_SLOTS",
-        "saga_slots",
-        "32",
-        _count,
-        "How many steps one worker works on at the same time.",
+        "LOOP_SAGA_SLOTS", "32", v.count, "How many steps one worker works on at the same time."
     ),
     Setting(
         "LOOP_CIRCUIT_FAILURES",
-        "circuit_failures",
         "20",
-        _count,
+        v.count,
         "How many calls of one processor account have to go wrong within a minute, and be half of "
         "all, before new attempts avoid it.",
     ),
     Setting(
         "LOOP_RECONCILE_S",
-        "reconcile_s",
         "300",
-        _seconds,
+        v.seconds,
         "How often what the processors have is listed and compared with the log, in seconds.",
     ),
     Setting(
         "LOOP_SANDBOX_LATENCY_S",
-        "sandbox_latency_s",
         "0.02",
-        _seconds,
+        v.seconds,
         "How long the in-process sandbox takes before and after each effect, in seconds.",
     ),
     Setting(
         "LOOP_STRIPE_BASE_URL",
-        "stripe_base_url",
         "https://api.stripe.com",
-        _url("http", "https"),
+        v.url("http", "https"),
         "Stripe's API, or a sandbox; another address gets no live key.",
     ),
     Setting(
         "LOOP_RAZORPAY_BASE_URL",
-        "razorpay_base_url",
         "https://api.razorpay.com",
-        _url("http", "https"),
+        v.url("http", "https"),
         "Razorpay's API, or a sandbox; another address gets no live key.",
     ),
     Setting(
         "LOOP_RATE_LIMIT_KEY",
-        "rate_limit_key",
         "500",
-        _limit,
+        v.limit,
         "Requests a second of one API key or session; 0 is no limit.",
     ),
     Setting(
         "LOOP_RATE_LIMIT_ADDRESS",
-        "rate_limit_address",
         "100",
-        _limit,
+        v.limit,
         "Requests a second of one address without credentials; 0 is no limit.",
     ),
     Setting(
         "LOOP_RATE_LIMIT_LOGIN",
-        "rate_limit_login",
         "10",
-        _limit,
+        v.limit,
         "Failed log-ins a minute of one account, after twice as many at once; 0 is no limit.",
     ),
     Setting(
         "LOOP_TRUSTED_PROXIES",
-        "trusted_proxies",
         "",
-        _networks,
+        v.networks,
         "Networks of proxies whose `X-Forwarded-For` is believed, comma separated.",
     ),
     Setting(
         "LOOP_CORS_ORIGINS",
-        "cors_origins",
         "",
-        _origins,
+        v.origins,
         "Origins whose pages may call the API from a browser, comma separated, or `*`.",
     ),
     Setting(
         "LOOP_METRICS_LISTEN",
-        "metrics_listen",
         "",
-        _address,
+        v.address,
         "Where `loop work` answers `/metrics`, `host:port`; empty is nowhere. Under `loop up` the "
         "gateway's `/metrics` answers for all processes.",
     ),
     Setting(
         "LOOP_TRACE_RATIO",
-        "trace_ratio",
         "0.01",
-        _ratio,
+        v.ratio,
         "Share of requests that are traced, unless the caller decides.",
     ),
     Setting(
         "LOOP_TRACE_FILE",
-        "trace_file",
         "",
         Path,
         "File that finished spans are appended to as JSON lines; empty writes none.",
     ),
     Setting(
         "LOOP_WEBHOOK_ALLOW_CIDRS",
-        "webhook_allow_cidrs",
         "",
-        _networks,
+        v.networks,
         "Networks that webhooks may be sent to although they are not public, comma separated; "
         "`loop up` allows loopback.",
     ),
-    Setting("LOOP_LOG_LEVEL", "log_level", "info", str, "debug, info, warning or error."),
+    Setting("LOOP_LOG_LEVEL", "info", str, "debug, info, warning or error."),
 )
-_EMPTY: Final[dict[Any, Any]] = {Path: None, _networks: (), _origins: ()}
+_EMPTY: Final[dict[Any, Any]] = {Path: None, v.networks: (), v.origins: ()}
 """What an empty text means, where it is not an empty text."""
 _LEVELS: Final = {"debug", "info", "warning", "error"}
 
