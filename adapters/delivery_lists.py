@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from domain.endpoints import Endpoint
 from domain.metadata import Mode
 from domain.public_events import EventType
-from projections.webhooks import DELIVER, delivery_columns
+from projections.webhook_deliveries import DELIVER, delivery_columns
 
 DeliveryStatus = Literal["pending", "delivered", "failed", "dead"]
 
