@@ -9,7 +9,6 @@ import base64
 import random
 import secrets
 import time
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -20,18 +19,14 @@ from psycopg import AsyncConnection
 
 from adapters import checkpoints, delivery_rows
 from adapters.connect import connect
-from adapters.delivery_rows import Attempt, Claimed, Failing, Outcome
+from adapters.delivery_rows import Attempt, Claimed, Outcome
+from adapters.endpoint_notes import EndpointNotes
 from adapters.event_bodies import Body, Wanted, event_body
 from adapters.waiting import end, set_within
 from adapters.webhook_sender import Answer, Headers, Sender, signatures
 from adapters.webhook_targets import Target, Targets
-from commands.caller import Caller
-from commands.change_endpoint import note_status
 from commands.ports import Ports
-from domain.endpoints import EndpointStatus
 from domain.errors import LoopError, Unavailable
-from domain.ids import new_id
-from domain.metadata import Actor
 from domain.public_events import next_attempt_s
 from projections.order_view import iso
 
@@ -55,9 +50,6 @@ BACKOFF_MAX_S: Final = 5.0
 CHECKPOINT_S: Final = 1.0
 
 GONE: Final = 410
-FAILING_S: Final = 3600.0
-FAILING_MIN: Final = 3
-DISABLE_S: Final = 5 * 24 * 3600.0
 
 deliveries_total = Counter(
     "webhook_deliveries_total", "Attempts of webhook deliveries", ["event_type", "status"]
@@ -98,8 +90,7 @@ class Dispatcher:
         self._worker = secrets.randbelow(2**31)
         self._busy: dict[str, _Busy] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._noting: set[asyncio.Task[None]] = set()
-        self._noted: set[str] = set()
+        self._notes = EndpointNotes(ports)
         self._done: list[Outcome] = []
         self._wake = asyncio.Event()
         self._after = ""
@@ -122,8 +113,9 @@ class Dispatcher:
         finally:
             await end(listening)
             await end(waking)
-            for task in self._running | self._noting:
+            for task in self._running:
                 task.cancel()
+            self._notes.cancel()
             await self._sender.aclose()
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
@@ -199,54 +191,9 @@ class Dispatcher:
             self._done = done + self._done
             raise
         for one in failing:
-            self._judge(one)
-
-    def _judge(self, failing: Failing) -> None:
-        """Say that an endpoint fails or works again; disable it after failures for too long."""
-        busy = self._busy.get(failing.endpoint_id)
-        if busy is None or failing.attempts < FAILING_MIN:
-            return
-        note = partial(self._note, busy.merchant_id, failing.endpoint_id)
-        if failing.failing_s is None:
-            note("enabled", only_from="failing")
-        elif failing.failing_s >= DISABLE_S:
-            note("disabled", reason="nothing but failures for 5 days")
-        elif failing.failing_s >= FAILING_S and failing.endpoint_id not in self._noted:
-            self._noted.add(failing.endpoint_id)
-            note("failing", only_from="enabled")
-        if failing.failing_s is None:
-            self._noted.discard(failing.endpoint_id)
-
-    def _note(
-        self,
-        merchant_id: str,
-        endpoint_id: str,
-        status: EndpointStatus,
-        *,
-        only_from: EndpointStatus | None = None,
-        reason: str | None = None,
-    ) -> None:
-        """Append what was found out of an endpoint, beside the deliveries."""
-        caller = Caller(
-            actor=Actor("saga", "webhook-dispatcher"),
-            merchant_id=merchant_id,
-            mode="test",
-            correlation_id=new_id("req"),
-        )
-
-        async def append() -> None:
-            try:
-                await note_status(
-                    self._ports, caller, endpoint_id, status, only_from=only_from, reason=reason
-                )
-            except LoopError as error:
-                # It is found out again at a later attempt.
-                self._noted.discard(endpoint_id)
-                log.warning("endpoint_not_noted", status=status, cause=error.code)
-
-        task = asyncio.create_task(append())
-        self._noting.add(task)
-        task.add_done_callback(self._noting.discard)
+            busy = self._busy.get(one.endpoint_id)
+            if busy is not None:
+                self._notes.judge(busy.merchant_id, one)
 
     async def _look_around(self, db: AsyncConnection[Any]) -> None:
         """Do what is due from time to time: the newest checkpoint, the queue's depth, the sweep."""
@@ -304,7 +251,7 @@ class Dispatcher:
         latency = row.age_s + answer.duration_ms / 1000
         latency_seconds.labels(event_type=row.event_type).observe(latency)
         if answer.status == GONE:
-            self._note(row.merchant_id, row.endpoint_id, "disabled", reason="it answered 410 Gone")
+            self._notes.gone(row.merchant_id, row.endpoint_id)
         attempt = Attempt(
             at=iso(at),
             status=answer.status,
