@@ -5,17 +5,13 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
-
 from gateway.errors import CODES, PROBLEM_JSON, FieldError, ProblemView
 from gateway.headers import KEY_PATTERN
+from gateway.openapi_shapes import Json, Shapes
 from gateway.openapi_webhooks import webhooks
 from gateway.operation import JSON, Operation
 from projections.event_view import EventView
 
-Json = dict[str, Any]
-
-_REF: Final = "#/components/schemas/{name}"
 _BODY_CODES: Final = (
     "invalid_request", "card_data_refused", "payload_too_large", "unsupported_media_type",
 )  # fmt: skip
@@ -102,7 +98,7 @@ def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Js
     """
     given = list(routes)
     known = sorted(given, key=lambda route: (route[1], route[0]))
-    shapes = _Shapes(operation for _, _, operation in known)
+    shapes = Shapes((op for _, _, op in known), ProblemView, FieldError, EventView)
     paths: dict[str, Json] = {}
     for method, path, operation in known:
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, shapes)
@@ -172,62 +168,7 @@ def _links(known: Iterable[tuple[str, str, Operation]], name: str) -> Iterator[t
             yield operation.id, {"operationId": operation.id, "parameters": parameters}
 
 
-class _Shapes:
-    """All structs as schemas, under their public names."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        self._types: list[Any] = [ProblemView, FieldError, EventView]
-        for op in operations:
-            self._types += [t for t in (op.answer, op.body, op.query) if t is not None]
-            self._types += [t for t, _ in op.also.values() if t is not None]
-        schemas, components = msgspec.json.schema_components(self._types, ref_template=_REF)
-        self._schemas = [_public(schema) for schema in schemas]
-        names = {name.removesuffix("View") for name in components}
-        assert len(names) == len(components), "two structs have one public name"
-        queries = {t.__name__ for t in self._types if getattr(t, "__name__", "").endswith("String")}
-        self.components = {
-            name.removesuffix("View"): _public(schema)
-            for name, schema in sorted(components.items())
-            if name not in queries
-        }
-        self._queries = {name: _public(components[name]) for name in queries}
-
-    def of(self, shape: Any) -> Json:
-        """Return the schema, or a reference to it."""
-        return self._schemas[self._types.index(shape)]
-
-    def parameters(self, shape: type[msgspec.Struct]) -> Iterator[Json]:
-        """Yield the parameters of a query struct."""
-        for name, schema in self._queries[shape.__name__]["properties"].items():
-            branches = [b for b in schema.get("anyOf", [schema]) if b.get("type") != "null"]
-            given = dict(branches[0]) if len(branches) == 1 else {"anyOf": branches}
-            parameter = {"name": name, "in": "query", "required": False}
-            if description := given.pop("description", schema.get("description")):
-                parameter["description"] = description
-            if schema.get("default") is not None:
-                given["default"] = schema["default"]
-            yield {**parameter, "schema": given}
-
-
-def _public(schema: Any) -> Any:
-    """Adapt what msgspec writes: names without `View`, patterns as ECMA-262 writes them."""
-    if isinstance(schema, list):
-        return [_public(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    adapted = {key: _public(value) for key, value in schema.items()}
-    if isinstance(ref := adapted.get("$ref"), str):
-        adapted["$ref"] = ref.removesuffix("View")
-    if isinstance(pattern := adapted.get("pattern"), str):
-        adapted["pattern"] = re.sub(r"\\Z$", "$", pattern)
-    if isinstance(title := adapted.get("title"), str):
-        adapted["title"] = title.removesuffix("View")
-    if "enum" in adapted and "type" not in adapted:
-        adapted["type"] = "string"
-    return adapted
-
-
-def _operation(path: str, operation: Operation, shapes: _Shapes) -> Json:
+def _operation(path: str, operation: Operation, shapes: Shapes) -> Json:
     names = re.findall(r"{(\w+)}", path)
     parameters = [_path_parameter(name) for name in names]
     if operation.query:
@@ -265,7 +206,7 @@ def _path_parameter(name: str) -> Json:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _responses(operation: Operation, shapes: _Shapes, has_path_parameter: bool) -> Json:  # noqa: FBT001 - an inner detail
+def _responses(operation: Operation, shapes: Shapes, has_path_parameter: bool) -> Json:  # noqa: FBT001 - an inner detail
     done = {operation.media: _content(operation.answer, operation.example, shapes)}
     empty = {HTTPStatus.NO_CONTENT, HTTPStatus.SEE_OTHER}
     responses: dict[int, Json] = {
@@ -290,7 +231,7 @@ def _responses(operation: Operation, shapes: _Shapes, has_path_parameter: bool) 
     return {str(status): responses[status] for status in sorted(responses)}
 
 
-def _content(shape: Any, example: Any, shapes: _Shapes) -> Json:
+def _content(shape: Any, example: Any, shapes: Shapes) -> Json:
     schema = shapes.of(shape) if shape is not None else {"type": "string"}
     return {"schema": schema, "example": example}
 

@@ -1,12 +1,11 @@
 """The `webhooks` of the OpenAPI document: what a merchant's own server is sent."""
 
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from domain.public_events import EventType
+from gateway.openapi_shapes import Json
 from gateway.operation import JSON
 from gateway.webhook_views import ENDPOINT, EVENT
-
-Json = dict[str, Any]
 
 _OF_ENDPOINTS: Final = ("endpoint.disabled", "test.ping")
 _HEADERS: Final = {
