@@ -1,97 +1,21 @@
 """The orders that `loop demo` plays: a table of names, steps over HTTP, and how each must end."""
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal
 
-import msgspec
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the steps."""
-
-
-class Ask(Step, frozen=True, kw_only=True):
-    """`POST /v1/orders/{id}/{verb}`.
-
-    Attributes:
-        answers: the HTTP status that must come.
-        code: the error's code that must come with a refusal.
-        becomes: the order's status to wait for afterwards, None goes on at once.
-    """
-
-    verb: Literal["pay", "confirm", "capture", "cancel", "refund"]
-    body: dict[str, Any] = {}
-    answers: int = 200
-    code: str | None = None
-    becomes: str | None = None
-
-
-class Customer(Step, frozen=True, kw_only=True):
-    """The customer presses a button on the bank's page; `becomes` as in `Ask`."""
-
-    presses: Literal["approve", "fail"]
-    becomes: str | None = None
-
-
-class Captured(Step, frozen=True, kw_only=True):
-    """Wait until so many minor units are captured."""
-
-    minor: int
-
-
-class SameOrderAgain(Step, frozen=True, kw_only=True):
-    """The creation again under the same `Idempotency-Key`: the same order answers."""
-
-
-class SameExternalIdAgain(Step, frozen=True, kw_only=True):
-    """A second order with the same `externalId` is refused and names the first."""
-
-
-class PayTwiceAtOnce(Step, frozen=True, kw_only=True):
-    """Two pays at the same moment: one is taken, the other is refused."""
-
-    token: str
-
-
-VISA: Final = "pm_card_visa"
-"""Stripe's own test card that is always approved."""
-
-AnyStep: TypeAlias = (
-    Ask | Customer | Captured | SameOrderAgain | SameExternalIdAgain | PayTwiceAtOnce
+from gateway.verbs.demo_steps import (
+    VISA,
+    AnyStep,
+    Ask,
+    Captured,
+    Customer,
+    PayTwiceAtOnce,
+    SameExternalIdAgain,
+    SameOrderAgain,
+    Scenario,
 )
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """One order from its creation to its end.
-
-    Attributes:
-        amount: minor units.
-        ends: the status at the end.
-        captured: minor units; None is all of a paid order and nothing of another.
-        failure: the code that a failed order shows.
-        crashes: kills the worker on its way, so it is played when the others have ended.
-    """
-
-    name: str
-    steps: tuple[AnyStep, ...]
-    ends: str
-    amount: int = 4999
-    currency: str = "USD"
-    manual: bool = False
-    captured: int | None = None
-    refunded: int = 0
-    failure: str | None = None
-    crashes: bool = False
-
-    @property
-    def captured_minor(self) -> int:
-        """Minor units that must be captured at the end."""
-        if self.captured is not None:
-            return self.captured
-        paid = self.ends in {"captured", "partially_refunded", "refunded"}
-        return self.amount if paid else 0
-
-
-def pay(token: str | None, becomes: str | None = None) -> Ask:
+def _pay(token: str | None, becomes: str | None = None) -> Ask:
     """Return the step that pays with a test token; without one the customer gives a card."""
     method = {"type": "card"} | ({"token": token} if token else {})
     return Ask(verb="pay", body={"paymentMethod": method}, becomes=becomes)
@@ -110,7 +34,7 @@ def _refused(verb: Literal["capture", "refund"], amount: int, code: str) -> Ask:
 
 
 def _declined(why: str, token: str, code: str, amount: int) -> Scenario:
-    steps = (pay(token),)
+    steps = (_pay(token),)
     return Scenario(
         name=f"Declined: {why}", steps=steps, amount=amount, ends="failed", failure=code
     )
@@ -118,13 +42,13 @@ def _declined(why: str, token: str, code: str, amount: int) -> Scenario:
 
 def _rupees(name: str, *steps: AnyStep, amount: int, ends: str = "captured") -> Scenario:
     """Return an order that the customer pays on Razorpay's checkout."""
-    asked = (pay(None, "requires_action"), *steps)
+    asked = (_pay(None, "requires_action"), *steps)
     return Scenario(name=name, steps=asked, amount=amount, currency="INR", ends=ends)
 
 
-_PAID: Final = pay(VISA, "captured")
-_HELD: Final = pay(VISA, "authorized")
-_CHALLENGED: Final = pay("pm_card_threeDSecure2Required", "requires_action")
+_PAID: Final = _pay(VISA, "captured")
+_HELD: Final = _pay(VISA, "authorized")
+_CHALLENGED: Final = _pay("pm_card_threeDSecure2Required", "requires_action")
 _CARD: Final = {"paymentMethod": {"type": "card", "token": "4242424242424242"}}
 
 SCENARIOS: Final = (
@@ -144,7 +68,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="The bank takes its time",
-        steps=(pay("sbx_pending"),),
+        steps=(_pay("sbx_pending"),),
         amount=89_000,
         currency="EUR",
         ends="captured",
@@ -160,13 +84,13 @@ SCENARIOS: Final = (
     _declined("no such card", "pm_card_nonsense", "invalid_token", 2500),
     Scenario(
         name="Bank reached at the second try",
-        steps=(pay("sbx_unavailable_once"), Captured(minor=4150)),
+        steps=(_pay("sbx_unavailable_once"), Captured(minor=4150)),
         amount=4150,
         ends="captured",
     ),
     Scenario(
         name="Bank unreachable, nothing was sent",
-        steps=(pay("sbx_unavailable"),),
+        steps=(_pay("sbx_unavailable"),),
         amount=3150,
         ends="failed",
         failure="processor_unavailable",
@@ -211,7 +135,7 @@ SCENARIOS: Final = (
     Scenario(
         name="Captured in two parts",
         steps=(
-            pay("sbx_approve", "authorized"),
+            _pay("sbx_approve", "authorized"),
             _capture(4000, final=False),
             Captured(minor=4000),
             _capture(6000),
@@ -286,32 +210,32 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="Stripe holds, then says error 500",
-        steps=(pay(VISA),),
+        steps=(_pay(VISA),),
         amount=45_002,
         ends="captured",
     ),
     Scenario(
         name="Stripe holds, then never answers",
-        steps=(pay(VISA),),
+        steps=(_pay(VISA),),
         amount=25_006,
         ends="captured",
     ),
     Scenario(
         name="Bank captures, then never answers",
-        steps=(pay("sbx_capture_hang_after"),),
+        steps=(_pay("sbx_capture_hang_after"),),
         amount=12_000,
         ends="captured",
     ),
     Scenario(
         name="Bank refunds, its answer is lost",
-        steps=(pay("sbx_refund_error_after", "captured"), _refund(3499, "refunded")),
+        steps=(_pay("sbx_refund_error_after", "captured"), _refund(3499, "refunded")),
         amount=3499,
         ends="refunded",
         refunded=3499,
     ),
     Scenario(
         name="Worker killed after the bank held",
-        steps=(pay("sbx_die_after"),),
+        steps=(_pay("sbx_die_after"),),
         amount=99_999,
         ends="captured",
         crashes=True,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 
-from gateway.verbs.demo_orders import (
+from gateway.verbs.demo_steps import (
     VISA,
     AnyStep,
     Ask,

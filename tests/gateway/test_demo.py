@@ -7,8 +7,9 @@ from typing import Any
 import psutil
 import pytest
 
-from gateway.verbs.demo_orders import SCENARIOS, SHOWN, Scenario
+from gateway.verbs.demo_orders import SCENARIOS, SHOWN
 from gateway.verbs.demo_play import Played, differences
+from gateway.verbs.demo_steps import Scenario
 from tests.gateway.loops import LOOP, environment, folder, loop
 from tests.waiting import until
 
