@@ -14,6 +14,7 @@ _ED25519: Final = b"\x01"
 _ID_BYTES: Final = 4
 _KEY_BYTES: Final = 32
 _DASH: Final = "— "
+SIGNATURES_MAX: Final = 100
 
 
 class NoteError(Exception):
@@ -39,7 +40,7 @@ class Verifier:
             raw = base64.b64decode(parts[2], validate=True)
         except (IndexError, binascii.Error):
             raw = b""
-        if raw[:1] != _ED25519 or len(raw) != 1 + _KEY_BYTES or not parts[0]:
+        if raw[:1] != _ED25519 or len(raw) != 1 + _KEY_BYTES or not _is_name(parts[0]):
             raise NoteError("a key is written name+8 hex digits+base64 of an Ed25519 key")
         found = cls(parts[0], raw[1:])
         if found.key_id.hex() != parts[1]:
@@ -102,8 +103,10 @@ def open_note(note: str, verifiers: Iterable[Verifier]) -> Opened:
     """
     text, middle, rest = note.rpartition("\n\n")
     lines = rest.split("\n")
-    if not middle or lines.pop() or not lines:
+    if not middle or lines.pop() or not 0 < len(lines) <= SIGNATURES_MAX:
         raise NoteError("a note has a text, an empty line and signatures")
+    if any(char < " " and char != "\n" for char in note):
+        raise NoteError("a note has no control characters")
     text += "\n"
     known = {(v.name, v.key_id): v for v in verifiers}
     signed: list[Verifier] = []
@@ -114,7 +117,7 @@ def open_note(note: str, verifiers: Iterable[Verifier]) -> Opened:
         if not verifier.accepts(text, signature):
             raise NoteError(f"a signature of the key {key_id.hex()} is not of this text")
         signed.append(verifier)
-    return Opened(text, tuple(signed))
+    return Opened(text, tuple(dict.fromkeys(signed)))
 
 
 def _signature(line: str) -> tuple[str, bytes, bytes]:
@@ -123,9 +126,13 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
         raw = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         raw = b""
-    if not line.startswith(_DASH) or not name or len(raw) <= _ID_BYTES:
+    if not line.startswith(_DASH) or not _is_name(name) or len(raw) <= _ID_BYTES:
         raise NoteError("a signature's line is a dash, a name and base64")
     return name, raw[:_ID_BYTES], raw[_ID_BYTES:]
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and "+" not in text and not any(char.isspace() for char in text)
 
 
 def split_notes(text: str) -> Iterator[str]:

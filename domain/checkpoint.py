@@ -2,10 +2,15 @@
 
 import base64
 import binascii
+import re
+from typing import Final
 
 import msgspec
 
 from domain.merkle import HASH_BYTES
+
+SIZE_MAX: Final = 2**64 - 1
+_SIZE: Final = re.compile("0|[1-9][0-9]{0,19}")
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,11 +38,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             ValueError: it is no checkpoint.
         """
         lines = text.split("\n")
-        if len(lines) < 4 or lines[-1] or not lines[0]:  # noqa: PLR2004 - three lines and an end
+        if len(lines) < 4 or lines.pop() or not all(lines):  # noqa: PLR2004 - three lines, an end
             raise ValueError("a checkpoint has an origin, a size and a root, a line each")
         origin, digits, encoded = lines[:3]
-        if not (digits.isascii() and digits.isdigit()) or str(int(digits)) != digits:
-            raise ValueError("a checkpoint's size is a decimal number")
+        if not _SIZE.fullmatch(digits) or int(digits) > SIZE_MAX:
+            raise ValueError("a checkpoint's size is a decimal number of 64 bits")
         try:
             root = base64.b64decode(encoded, validate=True)
         except binascii.Error:
