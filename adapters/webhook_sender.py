@@ -107,7 +107,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
         return float(value.strip()[:9])
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # also a year or a zone beyond all numbers
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(0.0, (at - now).total_seconds())
