@@ -16,12 +16,16 @@ from adapters.nats import STREAM, Bus, Disconnected
 from commands.ports import DueRow, DueRows
 from commands.sagas.payment import PaymentSaga
 from domain.errors import Unavailable
+from domain.events import tag_of
+from domain.order.steps import OPENS
 
 IDLE_S: Final = 1.0
 """A worker that nobody pokes looks for due rows this often."""
 FAILED_S: Final = 0.25
 """A worker that could not claim is not poked sooner: a server that comes up is left alone."""
 CONSUMER: Final = "payment-saga"
+POKES: Final = [f"loop.*.*.*.{tag_of(kind)}" for kind in OPENS]
+"""Subjects of the events after which there may be something to do at once."""
 
 waiting = Gauge("saga_acting", "Steps that this worker is acting on", multiprocess_mode="livesum")
 
@@ -135,7 +139,7 @@ class SagaWorker:
             self._poke.set()
 
     async def _follow_bus(self, stop: asyncio.Event) -> None:
-        """Poke the worker for every batch of events; without the bus it polls."""
+        """Poke the worker for what opens steps; without the bus it polls."""
         while not stop.is_set():
             try:
                 client = await self._bus.client()
@@ -144,7 +148,7 @@ class SagaWorker:
                     durable_name=CONSUMER,
                     ack_policy=AckPolicy.ALL,
                     deliver_policy=DeliverPolicy.NEW,
-                    filter_subject="loop.*.*.*.>",
+                    filter_subjects=POKES,
                 )
                 await stream.add_consumer(STREAM, config)
                 pull = await stream.pull_subscribe_bind(CONSUMER, STREAM)

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from domain import events as e
 from domain.order.parts import Attempt, State, Stray
 from domain.order.rules import STRAY_REFUNDS_MAX, goes_on
 from domain.order.state import Order
@@ -31,6 +32,13 @@ _LOOKS: Final = frozenset(
     }
 )
 """Steps that only read, and so go on while the processor's figures are in question."""
+
+OPENS: Final = (
+    e.OrderRouted, e.OrderDeclined, e.AttemptFenced, e.OutcomeUnknown, e.CaptureRequested,
+    e.VoidRequested, e.RefundRequested, e.CancelRequested, e.StrayPaymentFound,
+    e.DiscrepancyResolved,
+)  # fmt: skip
+"""Of the events of any decision that leaves something to be done at once, one is of these types."""
 
 
 class Step(State, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from domain.order.decide import decide
 from domain.order.evolve import fold
 from domain.order.rules import STRAY_REFUNDS_MAX
 from domain.order.state import Order, OrderStatus
-from domain.order.steps import steps
+from domain.order.steps import OPENS, steps
 from tests.domain.histories import Life, answers
 from tests.domain.story import ORDER, START, metadata
 
@@ -210,7 +210,10 @@ def _live(life: Life, length: int) -> None:
     auditor = Auditor()
     seen = 0
     for _ in range(length):
+        before = steps(life.now)
         command, outcome = life.step()
+        if {step for step in steps(life.now) if step.at is None} - set(before):
+            assert any(isinstance(found, OPENS) for found in life.events[seen:]), "nobody is poked"
         for found in life.events[seen:]:
             auditor.see(found)
         seen = len(life.events)
