@@ -1,4 +1,4 @@
-"""Razorpay through its own SDK: the public verbs, then sending, then webhooks.
+"""Razorpay through its own SDK: the public verbs, then what they read.
 
 The order is the anchor: the customer pays it on Razorpay's checkout, in one payment or after
 several that failed. Only manual capture; there is no void: an attempt is closed by never capturing
@@ -12,7 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from adapters.processors import razorpay_answers as answers
+from adapters.processors import razorpay_lists as lists
+from adapters.processors import razorpay_requests as requests
 from adapters.processors.razorpay_answers import Json, Problem
+from adapters.processors.razorpay_threads import API_URL, Line
+from adapters.processors.razorpay_webhooks import hints, verify
+from adapters.processors.vendor_calls import understood
 from commands.observed import Absent, ListedPage, Observed
 from commands.outcomes import Declined, Outcome, Referenced, Unknown
 from commands.processor import (
@@ -29,13 +36,6 @@ from commands.processor import (
 from domain.events import Operation
 from domain.metadata import Mode
 from domain.money import EXPONENTS, Money
-
-from adapters.processors import razorpay_answers as answers
-from adapters.processors import razorpay_lists as lists
-from adapters.processors import razorpay_requests as requests
-from adapters.processors.razorpay_threads import API_URL, Line
-from adapters.processors.razorpay_webhooks import hints, verify
-from adapters.processors.vendor_calls import understood
 
 if TYPE_CHECKING:
     from adapters.processors.razorpay_sdk import Call
@@ -247,7 +247,8 @@ class RazorpayProcessor:
         if isinstance(found, Problem):
             return found
         items = found.get("items")
-        return items if isinstance(items, list) else Problem(cause="no list of payments")
+        whole = isinstance(items, list) and all(map(answers.is_payment, items))
+        return items if whole else Problem(cause="no list of payments")
 
     async def _refunds(
         self, payments: Sequence[Json], credentials: Credentials
@@ -286,7 +287,7 @@ class RazorpayProcessor:
             items = None if isinstance(listed, Problem) else listed.get("items")
             if not isinstance(items, list):
                 break
-            found += [dispute for dispute in items if dispute.get("payment_id") in ours]
+            found += [d for d in items if isinstance(d, dict) and d.get("payment_id") in ours]
             if len(items) < 100:  # noqa: PLR2004 - Razorpay's longest page
                 break
         return found

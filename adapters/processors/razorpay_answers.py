@@ -130,6 +130,13 @@ def challenge(key_id: str | None) -> Challenged:
     return Challenged(kind="razorpay_checkout", key_id=key_id)
 
 
+def is_payment(thing: Any) -> bool:
+    """Whether it says of itself what a payment must: its id, status and time."""
+    said = thing if isinstance(thing, dict) else {}
+    texts = (said.get("id"), said.get("status"))
+    return all(isinstance(t, str) for t in texts) and isinstance(said.get("created_at"), int)
+
+
 def has_money(payment: Json) -> bool:
     """Whether a payment holds or held money."""
     return payment.get("status") in {"authorized", "captured", "refunded"}

@@ -1,9 +1,8 @@
 """What Razorpay is asked to make: orders and refunds. Pure."""
 
+from adapters.processors import razorpay_answers as answers
 from adapters.processors.razorpay_answers import Json
 from commands.processor import AttemptCall, MoneyCall
-
-from adapters.processors import razorpay_answers as answers
 
 
 def order(call: AttemptCall) -> Json:

@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters.processors.razorpay_answers import Json, Problem
-from commands.processor import Credentials
-
 from adapters.processors.vendor_calls import patiently
+from commands.processor import Credentials
 
 if TYPE_CHECKING:
     from adapters.processors.razorpay_sdk import Call, Clients

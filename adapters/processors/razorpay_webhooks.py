@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
+
 from adapters.processors.razorpay_answers import Json
 from commands.processor import Hint
 

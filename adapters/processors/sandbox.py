@@ -1,6 +1,6 @@
 """The sandbox: our own bank in the same process, with faults on the way to it and back.
 
-The public verbs, then sending, then reading of answers. What is not known is `Unknown`.
+The public verbs, then sending. What is not known is `Unknown`.
 """
 # ruff: noqa: ARG002 - the protocol's credentials, amounts and webhooks mean nothing here
 
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from adapters.processors import sandbox_answers as answers
 from adapters.sandbox.bank import HOLD_S, PAGE, Bank
 from adapters.sandbox.objects import Answer
 from adapters.sandbox.tokens import APPROVE, Call, Fault, Place, fault_of
@@ -46,8 +47,6 @@ from commands.processor import (
 from domain.events import Operation
 from domain.metadata import Mode
 from domain.money import Money
-
-from adapters.processors import sandbox_answers as answers
 
 HANG_S: Final = 3600.0
 """Beyond every time limit of a caller."""

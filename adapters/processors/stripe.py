@@ -1,4 +1,4 @@
-"""Stripe through its own SDK: the public verbs, then sending, then webhooks.
+"""Stripe through its own SDK: the public verbs, then what is between them and Stripe.
 
 An object is made first and confirmed when its id is committed; only manual capture; every POST has
 an idempotency key of ours; nothing is ever repeated by the SDK. What is not known is `Unknown`.
@@ -10,7 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+
+from adapters.processors import stripe_answers as answers
+from adapters.processors import stripe_lists as lists
+from adapters.processors import stripe_problems as problems
+from adapters.processors import stripe_requests as requests
+from adapters.processors.stripe_charges import charge_of
+from adapters.processors.stripe_intents import Intents
 from adapters.processors.stripe_money import to_stripe
+from adapters.processors.stripe_observed import observed
+from adapters.processors.stripe_problems import Json, Problem
+from adapters.processors.stripe_sdk import API_URL, Call, Line, raw
+from adapters.processors.stripe_webhooks import hints, verify
+from adapters.processors.vendor_calls import understood
 from commands.observed import Absent, ListedPage, Observed
 from commands.outcomes import Declined, Outcome, Pending, Referenced, Succeeded, Unknown
 from commands.processor import (
@@ -29,24 +41,7 @@ from domain.metadata import Mode
 from domain.money import Money
 from domain.routing import RetryClass
 
-from adapters.processors import stripe_answers as answers
-from adapters.processors import stripe_lists as lists
-from adapters.processors import stripe_problems as problems
-from adapters.processors import stripe_requests as requests
-from adapters.processors.stripe_observed import observed
-from adapters.processors.stripe_problems import Json, Problem
-from adapters.processors.stripe_requests import CHARGE, path
-from adapters.processors.stripe_sdk import API_URL, Call, Line, raw
-from adapters.processors.stripe_webhooks import hints, verify
-from adapters.processors.vendor_calls import understood
-
 READ_S: Final = 20.0
-CANCELLABLE: Final = {
-    "requires_payment_method",
-    "requires_capture",
-    "requires_confirmation",
-    "requires_action",
-}
 
 
 class StripeProcessor:
@@ -85,6 +80,7 @@ class StripeProcessor:
     ) -> None:
         self._base_url = base_url
         self._line = Line(base_url, read_s)
+        self._intents = Intents(self._line)
         self._now = now
 
     async def aclose(self) -> None:
@@ -136,9 +132,7 @@ class StripeProcessor:
             f"{call.idempotency_key}:create",
             lambda client, options: raw(client, "post", "payment_intents", params, options),
         )
-        if not isinstance(made, Problem):
-            return Referenced(reference=made["id"])
-        return _refused(made)
+        return _refused(made) if isinstance(made, Problem) else understood(answers.made, made)
 
     async def authorize(
         self, call: AttemptCall, reference: str, credentials: Credentials
@@ -146,16 +140,9 @@ class StripeProcessor:
         """Confirm the PaymentIntent: hold the money. Without a token the customer gives a card."""
         if call.token is None:
             return await self._current(reference, credentials)
-        params: Any = {"expand": CHARGE}
-        if call.return_url:
-            params["return_url"] = call.return_url
-        pi = await self._line.send(
-            credentials,
-            f"{call.idempotency_key}:confirm",
-            lambda client, options: raw(
-                client, "post", f"{path(reference)}/confirm", params, options
-            ),
-        )
+        params = requests.confirmation(call)
+        key = f"{call.idempotency_key}:confirm"
+        pi = await self._intents.change("confirm", reference, params, credentials, key)
         if isinstance(pi, Problem):
             return _refused(pi)
         if pi[answers.REPLAYED] and pi.get("status") in {"processing", "requires_action"}:
@@ -171,29 +158,25 @@ class StripeProcessor:
             params = requests.capture(call)
         except ValueError as error:
             return Declined(code="amount_not_representable", retry_class="stop", message=str(error))
-        pi = await self._line.send(
-            credentials,
-            call.idempotency_key,
-            lambda client, options: raw(
-                client, "post", f"{path(call.reference)}/capture", params, options
-            ),
-        )
+        key = call.idempotency_key
+        pi = await self._intents.change("capture", call.reference, params, credentials, key)
         if isinstance(pi, Problem):
             return problems.open_question(pi) or problems.refusal(pi, "capture_refused")
         return _happened(answers.capture, pi, "succeeded")
 
     async def void(self, call: MoneyCall, credentials: Credentials) -> Outcome:
         """Cancel the PaymentIntent: its hold is given back, and it can never charge again."""
-        pi = await self._cancel(call, credentials, call.idempotency_key)
+        params, key = requests.cancellation(), call.idempotency_key
+        pi = await self._intents.change("cancel", call.reference, params, credentials, key)
         if isinstance(pi, Problem) and pi.unexpected_state:
             # The refusal may be a replay of what was so when the key was new.
-            current = await self._get(call.reference, credentials)
+            current = await self._intents.get(call.reference, credentials)
             status = None if isinstance(current, Problem) else current.get("status")
             if status == "processing":
                 return Pending(look_again_s=answers.LOOK_AGAIN_S)
-            if status in CANCELLABLE:
+            if status in requests.ALLOWED["cancel"]:
                 key = f"{call.idempotency_key}:{status}"
-                pi = await self._cancel(call, credentials, key)
+                pi = await self._intents.change("cancel", call.reference, params, credentials, key)
         if isinstance(pi, Problem):
             return problems.open_question(pi) or problems.refusal(pi, "void_refused")
         return _happened(answers.release, pi, "canceled")
@@ -212,7 +195,7 @@ class StripeProcessor:
         if isinstance(refund, Problem):
             return problems.open_question(refund) or problems.refusal(refund, "refund_refused")
         if refund.get("status") != "succeeded":
-            refund_id = refund["id"]
+            refund_id = str(refund.get("id"))
             current = await self._line.send(
                 credentials,
                 None,
@@ -226,18 +209,18 @@ class StripeProcessor:
     ) -> Observed | Absent | Unknown:
         """Read the PaymentIntent with its charge and, once money was taken, its refunds."""
         del operation
-        pi = await self._get(reference, credentials)
+        pi = await self._intents.get(reference, credentials)
         if isinstance(pi, Problem):
             missing = pi.status == 404 and pi.code == "resource_missing"  # noqa: PLR2004 - HTTP
             return Absent() if missing else Unknown(cause=pi.cause)
         only: Any = {"payment_intent": reference, "limit": 100}
         refunds: list[Json] | Problem = []
-        if pi.get("amount_received"):
+        if pi.get("status") == "succeeded" or pi.get("amount_received"):
             refunds = await self._line.listed(
                 credentials, lambda client, options: client.v1.refunds.list_async(only, options)
             )
         disputes: list[Json] | Problem = []
-        if (pi.get("latest_charge") or {}).get("disputed"):
+        if understood(lambda: charge_of(pi).get("disputed")) is True:
             disputes = await self._line.listed(
                 credentials, lambda client, options: client.v1.disputes.list_async(only, options)
             )
@@ -284,34 +267,10 @@ class StripeProcessor:
         return await self._line.send(credentials, None, call)
 
     async def _current(self, reference: str, credentials: Credentials) -> Outcome:
-        pi = await self._get(reference, credentials)
+        pi = await self._intents.get(reference, credentials)
         if isinstance(pi, Problem):
             return Unknown(cause=pi.cause)
-        if pi.get("status") == "requires_payment_method" and _collects(pi):
-            return answers.challenge(pi, _public_key(credentials))
         return understood(answers.confirmed, pi, _public_key(credentials))
-
-    async def _get(self, reference: str, credentials: Credentials) -> Json | Problem:
-        return await self._line.send(
-            credentials,
-            None,
-            lambda client, options: raw(
-                client, "get", path(reference), {"expand": CHARGE}, options
-            ),
-        )
-
-    async def _cancel(self, call: MoneyCall, credentials: Credentials, key: str) -> Json | Problem:
-        return await self._line.send(
-            credentials,
-            key,
-            lambda client, options: raw(
-                client,
-                "post",
-                f"{path(call.reference)}/cancel",
-                {"expand": ["latest_charge"]},
-                options,
-            ),
-        )
 
 
 def _refused(problem: Problem) -> Outcome:
@@ -339,7 +298,3 @@ def _happened(read: Callable[[Json], Any], pi: Json, status: str) -> Outcome:
 
 def _public_key(credentials: Credentials) -> str | None:
     return credentials.values.get("publishable_key")
-
-
-def _collects(pi: Json) -> bool:
-    return (pi.get("metadata") or {}).get("card") == answers.COLLECT

@@ -2,12 +2,20 @@
 
 from typing import Final
 
-from adapters.processors.stripe_money import from_stripe
-from commands.outcomes import Challenged, Declined, Fact, Outcome, Pending, Succeeded, Unknown
-from commands.processor import Described
-
 from adapters.processors import stripe_charges as charges
+from adapters.processors.stripe_money import from_stripe
 from adapters.processors.stripe_problems import Json, decline
+from commands.outcomes import (
+    Challenged,
+    Declined,
+    Fact,
+    Outcome,
+    Pending,
+    Referenced,
+    Succeeded,
+    Unknown,
+)
+from commands.processor import Described
 
 LOOK_AGAIN_S: Final = 2.0
 REPLAYED: Final = "_replayed"
@@ -25,6 +33,20 @@ def described(card: Json) -> Described:
     )
 
 
+def made(pi: Json) -> Referenced:
+    """Return a new PaymentIntent's id.
+
+    Raises:
+        LookupError: it has none.
+    """
+    return Referenced(reference=pi["id"])
+
+
+def collects(pi: Json) -> bool:
+    """Whether the customer gives the card on a page, another one after a refusal."""
+    return charges.metadata_of(pi).get("card") == COLLECT
+
+
 def confirmed(pi: Json, publishable_key: str | None) -> Outcome:
     """Classify a PaymentIntent after its confirmation."""
     match pi.get("status"):
@@ -33,6 +55,8 @@ def confirmed(pi: Json, publishable_key: str | None) -> Outcome:
         case "processing":
             return Pending(look_again_s=LOOK_AGAIN_S)
         case "requires_action":
+            return challenge(pi, publishable_key)
+        case "requires_payment_method" if collects(pi):
             return challenge(pi, publishable_key)
         case "requires_payment_method" if pi.get("last_payment_error"):
             return decline(pi["last_payment_error"])
@@ -58,7 +82,7 @@ def authorization(pi: Json) -> Fact:
     Raises:
         ValueError, LookupError, TypeError: it is not what Stripe documents.
     """
-    charge = pi["latest_charge"]
+    charge = charges.charge_of(pi)
     held = from_stripe(charges.authorized(charge), pi["currency"])
     return Fact(
         payment_id=charge["id"],
@@ -72,8 +96,8 @@ def authorization(pi: Json) -> Fact:
 
 def capture(pi: Json) -> Fact:
     """Return the capture of a PaymentIntent; it has one at most."""
-    charge = pi["latest_charge"]
-    taken = from_stripe(pi["amount_received"], pi["currency"])
+    charge = charges.charge_of(pi)
+    taken = from_stripe(charges.received(pi, just_now=True), pi["currency"])
     return Fact(
         payment_id=charge["id"],
         processor_id=charge["id"],
@@ -87,7 +111,7 @@ def capture(pi: Json) -> Fact:
 
 def release(pi: Json) -> Fact:
     """Return what a cancelled PaymentIntent gave back; nothing where nothing was held."""
-    charge = pi.get("latest_charge") or {}
+    charge = charges.charge_of(pi)
     held = (
         charges.authorized(charge) - (charge.get("amount_captured") or 0)
         if charges.holds(charge)

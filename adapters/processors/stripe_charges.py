@@ -1,12 +1,60 @@
-"""What a charge of Stripe's says: what it holds and took, until when, and at what fee. Pure."""
+"""What a PaymentIntent and its charge say of money: held, taken, until when, at what fee. Pure.
+
+What is left out is made up for where the rest says it; otherwise it is an error, and so a doubt.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from adapters.processors.stripe_money import from_stripe
+from adapters.processors.stripe_problems import Json
 from domain.money import Money
 
-from adapters.processors.stripe_problems import Json
+
+def charge_of(pi: Json) -> Json:
+    """Return a PaymentIntent's newest charge; nothing where there is none.
+
+    Raises:
+        TypeError: only its id came.
+    """
+    charge = pi.get("latest_charge") or {}
+    if not isinstance(charge, dict):
+        raise TypeError("the charge is not whole")
+    return charge
+
+
+def metadata_of(thing: Json) -> Json:
+    """Return an object's metadata."""
+    found = thing.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def received(pi: Json, *, just_now: bool = False) -> int:
+    """Return what was taken, in Stripe's unit; `just_now` nothing was refunded since.
+
+    Raises:
+        LookupError: it is not said.
+    """
+    amount: int | None = pi.get("amount_received")
+    if amount is not None or pi["status"] != "succeeded":
+        return amount or 0
+    charge = charge_of(pi)
+    amount = charge.get("amount_captured")
+    if amount is not None:
+        return amount
+    back: int = charge["amount_refunded"]
+    if not charge["captured"] or (back and not just_now):
+        # What a capture released counts as refunded there, too.
+        raise LookupError("amount_received")
+    return authorized(charge) - back
+
+
+def held(pi: Json) -> int:
+    """Return what is held and not taken, in Stripe's unit."""
+    amount: int | None = pi.get("amount_capturable")
+    if amount is None and pi["status"] == "requires_capture":
+        return authorized(charge_of(pi))
+    return amount or 0
 
 
 def holds(charge: Json) -> bool:

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from adapters.processors import stripe_charges as charges
 from adapters.processors.stripe_money import from_stripe
+from adapters.processors.stripe_problems import Json
 from commands.observed import Listed, ListedPage, ListedPayment
 from commands.processor import Window
-
-from adapters.processors.stripe_problems import Json
 
 LIMIT: Final = 100
 
@@ -39,7 +39,7 @@ def page(found: Json) -> ListedPage:
 
 
 def _listed(pi: Json) -> Listed:
-    ours = pi.get("metadata") or {}
+    ours = charges.metadata_of(pi)
     return Listed(
         reference=pi["id"],
         at=datetime.fromtimestamp(pi["created"], UTC),
@@ -51,10 +51,10 @@ def _listed(pi: Json) -> Listed:
 
 
 def _payments(pi: Json) -> list[ListedPayment]:
-    held, captured = pi["status"] == "requires_capture", pi.get("amount_received", 0)
+    held, captured = pi["status"] == "requires_capture", charges.received(pi)
     if not held and not captured:
         return []
-    charge = pi["latest_charge"]
+    charge = charges.charge_of(pi)
     # What comes back of a hold is no refund.
     refunded = charge["amount_refunded"] if captured else 0
     currency = pi["currency"]

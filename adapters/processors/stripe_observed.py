@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from adapters.processors import stripe_charges as charges
+from adapters.processors.stripe_answers import challenge, collects
 from adapters.processors.stripe_money import from_stripe
+from adapters.processors.stripe_problems import Json, decline
 from commands.observed import (
     Observed,
     ObservedCapture,
@@ -12,10 +15,6 @@ from commands.observed import (
     PaymentStatus,
 )
 from commands.outcomes import Unknown
-
-from adapters.processors import stripe_charges as charges
-from adapters.processors.stripe_answers import COLLECT, challenge
-from adapters.processors.stripe_problems import Json, decline
 
 
 def observed(
@@ -32,7 +31,9 @@ def observed(
     status = _status(pi)
     if status is None:
         return Unknown(cause=f"the status is {pi.get('status')}")
-    charge = pi.get("latest_charge") or {}
+    charge = charges.charge_of(pi)
+    if status in {"authorized", "captured"} and not charges.holds(charge):
+        return Unknown(cause=f"{status}, and no charge holds anything")
     currency = pi["currency"]
     authorized = from_stripe(charges.authorized(charge) if charges.holds(charge) else 0, currency)
     times = [pi["created"], pi.get("canceled_at"), charge.get("created")]
@@ -43,7 +44,7 @@ def observed(
         currency=authorized.currency,
         payment_id=charge["id"] if charges.holds(charge) else None,
         authorized_minor=authorized.minor,
-        held_minor=from_stripe(pi.get("amount_capturable") or 0, currency).minor,
+        held_minor=from_stripe(charges.held(pi), currency).minor,
         capture_before=charges.capture_before(charge) if charges.holds(charge) else None,
         captures=_captures(pi, charge),
         refunds=tuple(_refund(refund) for refund in reversed(refunds)),
@@ -56,9 +57,9 @@ def observed(
 def _status(pi: Json) -> PaymentStatus | None:
     match pi.get("status"):
         case "requires_payment_method":
-            collects = pi["metadata"].get("card") == COLLECT
-            # A card that is refused on the page does not end it: the customer takes another.
-            return "challenged" if collects else "declined" if pi["last_payment_error"] else "open"
+            if collects(pi):
+                return "challenged"
+            return "declined" if pi.get("last_payment_error") else "open"
         case "requires_confirmation":
             return "open"
         case "requires_action":
@@ -71,23 +72,21 @@ def _status(pi: Json) -> PaymentStatus | None:
             return "captured"
         case "canceled":
             lapsed = pi.get("cancellation_reason") in {"automatic", "expired"}
-            return (
-                "expired"
-                if lapsed and charges.holds(pi.get("latest_charge") or {})
-                else "cancelled"
-            )
+            held = charges.holds(charges.charge_of(pi))
+            return "expired" if lapsed and held else "cancelled"
         case _:
             return None
 
 
 def _captures(pi: Json, charge: Json) -> tuple[ObservedCapture, ...]:
-    if not pi.get("amount_received"):
+    taken = charges.received(pi)
+    if not taken:
         return ()
     captured = ObservedCapture(
         processor_id=charge["id"],
-        amount_minor=from_stripe(pi["amount_received"], pi["currency"]).minor,
+        amount_minor=from_stripe(taken, pi["currency"]).minor,
         at=charges.captured_at(charge),
-        capture_id=pi["metadata"].get("capture_id"),
+        capture_id=charges.metadata_of(pi).get("capture_id"),
         fee_expected=True,
         fee=charges.fee_of(charge.get("balance_transaction")),
     )
@@ -105,7 +104,7 @@ def _refund(refund: Json) -> ObservedRefund:
         amount_minor=from_stripe(refund["amount"], refund["currency"]).minor,
         status=statuses.get(refund["status"], "pending"),
         at=charges.utc(refund["created"]),
-        refund_id=(refund.get("metadata") or {}).get("refund_id"),
+        refund_id=charges.metadata_of(refund).get("refund_id"),
         code=refund.get("failure_reason"),
     )
 

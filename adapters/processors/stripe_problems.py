@@ -3,6 +3,7 @@
 from typing import Any, Final, TypeAlias
 
 import msgspec
+
 from commands.outcomes import Declined, NotSent, Unknown
 from domain.routing import RetryClass
 
@@ -74,6 +75,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         return self.error.get("payment_intent") or {}
 
     @property
+    def reasoned(self) -> bool:
+        """Whether Stripe says why; then it also names the PaymentIntent's status if that is it."""
+        return self.is_decline or bool(self.code or self.error.get("param") or self.intent)
+
+    @property
     def throttled(self) -> bool:
         """Whether a limiter turned the call away before it did anything."""
         return self.status == 429 and self.code != "lock_timeout"  # noqa: PLR2004 - HTTP
@@ -82,6 +88,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     def unexpected_state(self) -> bool:
         """Whether the PaymentIntent is in no state for this call."""
         return self.status == 400 and bool(self.intent.get("status")) and not self.is_decline  # noqa: PLR2004 - HTTP
+
+    def does_not_know(self, name: str) -> bool:
+        """Whether a parameter is refused because it is none, as by a server of another version."""
+        text = str(self.error.get("message") or "").lower()
+        unknown = self.code == "parameter_unknown" or text.startswith("unexpected ")
+        about = self.error.get("param") == name or name in text
+        return self.status == 400 and unknown and about  # noqa: PLR2004 - HTTP
 
     @property
     def is_decline(self) -> bool:

@@ -1,15 +1,26 @@
 """What Stripe is asked: where, and with which parameters. Pure."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote
 
-from adapters.processors.stripe_money import to_stripe
-from commands.processor import AttemptCall, MoneyCall
-
 from adapters.processors.stripe_answers import COLLECT
+from adapters.processors.stripe_money import to_stripe
+from adapters.processors.stripe_problems import Json
+from commands.processor import AttemptCall, MoneyCall
 
 CHARGE: Final = ["latest_charge", "latest_charge.balance_transaction"]
 """What comes with a PaymentIntent, whole."""
+SPARE: Final[dict[str, str]] = {"confirm": "return_url", "capture": "metadata"}
+"""The parameter that a call can do without, where a server does not know it."""
+
+Verb: TypeAlias = Literal["confirm", "capture", "cancel"]
+_UNCONFIRMED: Final = frozenset({"requires_payment_method", "requires_confirmation"})
+ALLOWED: Final[dict[Verb, frozenset[str]]] = {
+    "confirm": _UNCONFIRMED,
+    "capture": frozenset({"requires_capture"}),
+    "cancel": _UNCONFIRMED | {"requires_action", "requires_capture"},
+}
+"""The statuses in which a PaymentIntent waits for such a change of ours."""
 
 
 def path(reference: str) -> str:
@@ -17,7 +28,7 @@ def path(reference: str) -> str:
     return f"payment_intents/{quote(reference, safe='')}"
 
 
-def creation(call: AttemptCall) -> Any:
+def creation(call: AttemptCall) -> Json:
     """Return the PaymentIntent of an attempt.
 
     Raises:
@@ -45,7 +56,17 @@ def creation(call: AttemptCall) -> Any:
     return params
 
 
-def capture(call: MoneyCall) -> Any:
+def confirmation(call: AttemptCall) -> Json:
+    """Return a confirmation; where the customer has to authenticate he comes back to our page."""
+    return {"expand": CHARGE} | ({"return_url": call.return_url} if call.return_url else {})
+
+
+def cancellation() -> Json:
+    """Return a cancellation."""
+    return {"expand": ["latest_charge"]}
+
+
+def capture(call: MoneyCall) -> Json:
     """Return a capture; raises as above."""
     return {
         "amount_to_capture": to_stripe(call.amount),
@@ -54,7 +75,7 @@ def capture(call: MoneyCall) -> Any:
     }
 
 
-def refund(call: MoneyCall) -> Any:
+def refund(call: MoneyCall) -> Json:
     """Return a refund; raises as above."""
     return {
         "payment_intent": call.reference,

@@ -9,11 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from commands.processor import Credentials
-
 from adapters.processors.stripe_answers import REPLAYED
 from adapters.processors.stripe_problems import Json, Problem
 from adapters.processors.vendor_calls import patiently
+from commands.processor import Credentials
 
 if TYPE_CHECKING:
     import stripe
@@ -82,6 +81,7 @@ class Clients:
 
     def __init__(self, base_url: str, read_s: float) -> None:
         import stripe  # noqa: PLC0415 - heavy, and only who calls Stripe needs it
+
         from adapters.processors.stripe_http import Connections  # noqa: PLC0415 - as above
 
         stripe.enable_telemetry = False

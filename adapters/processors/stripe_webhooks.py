@@ -5,9 +5,8 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from commands.processor import Hint
-
 from adapters.processors.stripe_problems import Json
+from commands.processor import Hint
 
 TOLERANCE_S: Final = 300
 
