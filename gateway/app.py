@@ -3,9 +3,9 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.routes import HTTPRoute
@@ -16,6 +16,7 @@ from gateway.errors import HANDLERS
 from gateway.limits import anonymous
 from gateway.openapi import document
 from gateway.operation import Operation
+from gateway.paths import refuse_other_spellings
 from gateway.routes import (
     accounts,
     api_keys,
@@ -60,7 +61,7 @@ def create_app(deps: Deps) -> Litestar:
     """Return the HTTP application; nothing is opened, nothing is global."""
     app = Litestar(
         route_handlers=[handler for group in GROUPS for handler in group.ROUTES],
-        before_request=anonymous,
+        before_request=_before,
         cors_config=_cors(deps.cors_origins),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
@@ -73,6 +74,12 @@ def create_app(deps: Deps) -> Litestar:
     app.state.openapi = document(operations(app), server=deps.ports.public_url)
     app.asgi_handler = Edge(app.asgi_handler, methods.allow, preflight=bool(deps.cors_origins))
     return app
+
+
+async def _before(request: Request[Any, Any, Any]) -> None:
+    """Look at every request before its handler does."""
+    refuse_other_spellings(request.scope)
+    await anonymous(request)
 
 
 def _cors(origins: tuple[str, ...]) -> CORSConfig | None:

@@ -17,6 +17,9 @@ from gateway.operation import FORM
 T = TypeVar("T", bound=msgspec.Struct)
 Q = TypeVar("Q", bound=Query)
 
+DEPTH_MAX: Final = 32
+"""Levels of nesting; far above what any body needs, far below what readers of JSON can do."""
+
 _JSON: Final = re.compile(
     r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE
 )
@@ -49,6 +52,8 @@ async def json_body(request: Request[Any, Any, Any], *, required: bool) -> Any:
         raise invalid("body", "is not valid JSON in UTF-8") from None
     if not isinstance(body, dict):
         raise invalid("body", "is not a JSON object")
+    if raw.count(b"{") + raw.count(b"[") > DEPTH_MAX and _is_deeper(body, DEPTH_MAX):
+        raise invalid("body", "is nested too deeply")
     if _repeats(raw):
         raise invalid("body", "has a field twice")
     refuse_card_data(body)
@@ -67,6 +72,14 @@ def _repeats(raw: bytes) -> bool:
 
     json.loads(raw, object_pairs_hook=look)
     return found
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Tell whether objects and lists stand in each other on more levels than that."""
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict) and not isinstance(value, list):
+        return False
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 async def form_body(request: Request[Any, Any, Any]) -> dict[str, str]:

@@ -36,10 +36,12 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "forbidden": (403, "This address may not read this."),
     "not_found": (404, "There is no such thing."),
     "method_not_allowed": (405, "The path does not know this method."),
+    "request_timeout": (408, "The request did not come whole in time."),
     "external_id_exists": (409, "An order with this externalId exists."),
     "idempotency_in_progress": (409, "A request with this Idempotency-Key is being answered."),
     "concurrent_change": (409, "The order changed meanwhile; try again."),
     "payload_too_large": (413, "The body is larger than 256 KiB."),
+    "uri_too_long": (414, "The request's target is too long."),
     "unsupported_media_type": (415, "The body has to be application/json in UTF-8."),
     "invalid_status": (422, "The order's status does not allow this."),
     "order_quarantined": (422, "The processor's amount differs; an operator has to look."),
@@ -52,6 +54,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "endpoint_disabled": (422, "The webhook endpoint is disabled: enable it first."),
     "endpoint_limit": (422, "There are as many webhook endpoints as there may be."),
     "rate_limited": (429, "Too many requests; Retry-After says when to go on."),
+    "headers_too_large": (431, "The request's headers are larger than 64 KiB."),
     "overloaded": (503, "Too much at once; try again."),
     "reconciling": (503, "The log was restored; what processors did since is being listed."),
     "database_unavailable": (503, "The database cannot be reached; try again."),
@@ -214,7 +217,9 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     status = error.status_code
     if error.detail == _GONE:
         # Nobody reads this answer, and it is no bug of ours.
-        return on_refused(request, invalid("body", "ended before its end"))
+        late = "late" in request.scope["state"]
+        short = invalid("body", "ended before its end")
+        return on_refused(request, Refused("request_timeout") if late else short)
     if status not in _BY_STATUS:
         return on_bug(request, error)
     code = _BY_STATUS[status]

@@ -114,7 +114,9 @@ def document(routes: Iterable[tuple[str, str, Operation]], *, server: str) -> Js
             "summary": "An event-sourced payment ledger",
             "description": (
                 "Amounts are integers in minor units. Unknown fields and parameters are refused. "
-                "Errors are problem details (RFC 9457) with a stable `code`."
+                "Errors are problem details (RFC 9457) with a stable `code`. So are those of HTTP "
+                "itself, on every path: 400 `invalid_request`, 405 `method_not_allowed`, 408 "
+                "`request_timeout`, 414 `uri_too_long`, 431 `headers_too_large`."
             ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
