@@ -62,16 +62,25 @@ async def json_body(request: Request[Any, Any, Any], *, required: bool) -> Any:
     return body
 
 
+class _TwiceError(Exception):
+    """An object has a name twice."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise _TwiceError
+
+
+_names: Final = json.JSONDecoder(object_pairs_hook=_once_each)
+
+
 def _repeats(raw: bytes) -> bool:
     """Tell whether an object has a name twice: the next reader might take the other value."""
-    found = False
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        found = found or len({name for name, _ in pairs}) < len(pairs)
-
-    json.loads(raw, object_pairs_hook=look)
-    return found
+    try:
+        _names.decode(raw.decode())
+    except _TwiceError:
+        return True
+    return False
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
