@@ -145,6 +145,27 @@ async def status(db: Connection) -> list[Status]:
         return await cursor.fetchall()
 
 
+def outdated(found: Iterable[Status]) -> list[Status]:
+    """Return the live tables that code of another version filled: they stand still until a swap.
+
+    Beside them those of this version are filled; what is shown stays as old as the last worker of
+    the other version, and whole.
+    """
+    return [
+        one
+        for one in found
+        if one.live and one.name in PROJECTIONS and one.code != PROJECTIONS[one.name].version
+    ]
+
+
+def advice(one: Status) -> str:
+    """Return what an operator is told of live tables of another version."""
+    return (
+        f"{one.name} shows the tables of an older version, as they were at event {one.position}:"
+        f" new ones are filled beside them, `loop projections swap {one.name} --accept` shows them"
+    )
+
+
 def blames_events(error: Exception) -> bool:
     """Tell whether an error is about what was applied, and not about the database's health."""
     if isinstance(error, psycopg.Error):

@@ -11,6 +11,7 @@ import msgspec
 from adapters.delivery_lists import Delivery, DeliveryStatus
 from adapters.log import Row
 from commands.accounts import AccessToken, Logins
+from commands.caller import Caller, Idempotency
 from commands.append import KeyRow
 from commands.customer_page import CustomerPage
 from commands.ports import Ports
@@ -65,6 +66,7 @@ class Checks(Value, frozen=True, kw_only=True):
         projections: events that each read model is behind the log.
         stopped: read models that stand still in front of an event that they cannot apply.
         paused: read models that an operator has stand still.
+        outdated: read models that stand still until an operator swaps: other code made them.
     """
 
     postgres: bool
@@ -72,6 +74,7 @@ class Checks(Value, frozen=True, kw_only=True):
     projections: Mapping[str, int]
     stopped: tuple[str, ...] = ()
     paused: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
 
 
 class Readiness(Protocol):
@@ -212,6 +215,20 @@ class Changes(Protocol):
         ...
 
 
+class SentAgain(Value, frozen=True, kw_only=True):
+    """A delivery that is sent again, as it was right after that."""
+
+    delivery: Delivery
+    replayed: bool = False
+
+
+class Recovered(Value, frozen=True, kw_only=True):
+    """How many deliveries were scheduled."""
+
+    scheduled: int
+    replayed: bool = False
+
+
 class Webhooks(Protocol):
     """Deliveries and public events; see `gateway.webhook_parts.PostgresWebhooks`."""
 
@@ -247,19 +264,27 @@ class Webhooks(Protocol):
         ...
 
     async def send_again(
-        self, merchant_id: str, mode: Mode | None, delivery_id: str, endpoint_id: str | None = None
-    ) -> Delivery:
-        """Send a delivery again, now; raises `NotFound`."""
-        ...
-
-    async def find(self, merchant_id: str, mode: Mode | None, delivery_id: str) -> Delivery:
-        """Return a delivery; raises `NotFound`."""
+        self,
+        caller: Caller,
+        mode: Mode,
+        delivery_id: str,
+        idempotency: Idempotency | None,
+        *,
+        endpoint_id: str | None = None,
+    ) -> SentAgain:
+        """Send a delivery again, now; raises `NotFound`, `Rejected`, `Conflict`."""
         ...
 
     async def recover(
-        self, merchant_id: str, endpoint: Endpoint, *, since: datetime, until: datetime | None
-    ) -> int:
-        """Send what an endpoint has not got of a time; return how many deliveries."""
+        self,
+        caller: Caller,
+        endpoint: Endpoint,
+        idempotency: Idempotency | None,
+        *,
+        since: datetime,
+        until: datetime | None,
+    ) -> Recovered:
+        """Send what an endpoint has not got of a time; raises `Rejected`, `Conflict`."""
         ...
 
 

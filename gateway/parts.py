@@ -19,7 +19,7 @@ from adapters.nats import Bus
 from adapters.processors import CUSTOMER_PAGES
 from adapters.processors.sandbox import SandboxProcessor
 from adapters.rate_limits import Limit
-from adapters.read_models import status
+from adapters.read_models import outdated, status
 from adapters.wiring import Application
 from commands.ports import Ports
 from domain.errors import Unavailable
@@ -34,6 +34,9 @@ from projections.base import Page
 from projections.ledger import EntryRow, Place
 from projections.orders import Cursor, Filters, OrderRow
 from projections.statistics import Statistics
+
+_OTHER_TABLES = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+"""No worker has made the tables yet, or they are of other code and wait for a swap."""
 
 CHECK_S = 2.0
 """A check that takes longer has failed; a list waits no longer for a connection."""
@@ -85,6 +88,7 @@ class EngineChecks:
         lag: dict[str, int] = {}
         stopped: tuple[str, ...] = ()
         paused: tuple[str, ...] = ()
+        old: tuple[str, ...] = ()
         postgres = True
         try:
             async with asyncio.timeout(CHECK_S), self.pool.connection(timeout=CHECK_S) as db:
@@ -92,6 +96,7 @@ class EngineChecks:
             lag = {found.name: found.lag_events for found in live}
             stopped = tuple(found.name for found in live if found.error is not None)
             paused = tuple(found.name for found in live if found.paused_at is not None)
+            old = tuple(found.name for found in outdated(live))
         except (psycopg.Error, TimeoutError):
             postgres = False
         return Checks(
@@ -100,6 +105,7 @@ class EngineChecks:
             projections=lag,
             stopped=stopped,
             paused=paused,
+            outdated=old,
         )
 
     async def measure(self) -> None:
@@ -204,7 +210,7 @@ class PostgresReadModels:
         try:
             async with self.pool.connection(timeout=CHECK_S) as db:
                 yield db
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, *_OTHER_TABLES):
             raise Unavailable("database_unavailable", "The list cannot be read now.") from None
 
 

@@ -31,7 +31,8 @@ class ChecksView(View, frozen=True, kw_only=True):
 
     `stopped` names those that stand still in front of an event that they cannot apply: what they
     show is older than it, requests are served all the same. `paused` names those that an operator
-    has stand still.
+    has stand still, `outdated` those whose tables another version made: they stand still until
+    `loop projections swap NAME --accept`.
     """
 
     postgres: State
@@ -39,6 +40,7 @@ class ChecksView(View, frozen=True, kw_only=True):
     projections: dict[str, int]
     stopped: list[str] | UnsetType = UNSET
     paused: list[str] | UnsetType = UNSET
+    outdated: list[str] | UnsetType = UNSET
 
 
 class ReadyView(View, frozen=True, kw_only=True):
@@ -108,6 +110,7 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
             projections=dict(checks.projections),
             stopped=list(checks.stopped) or UNSET,
             paused=list(checks.paused) or UNSET,
+            outdated=list(checks.outdated) or UNSET,
         ),
     )
     return answer(view) if serving else answer(view, status=503)

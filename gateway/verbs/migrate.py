@@ -23,7 +23,9 @@ def migrate(data: Path | None, *, check: bool, repair: bool, restored: bool, as_
     """Run the migrations that the database does not have yet, each in its own transaction.
 
     Then the tables of read models that have none yet are made. `loop up` does this by itself.
-    It may run while others do. With --json: {"ran": [names]}.
+    It may run while others do. With --json: {"ran": [names]}, and {"outdated": [names]} of read
+    models that stand still until `loop projections swap NAME --accept`, because other code made
+    the tables that they show.
 
     --restored, once after every restore and before anything else runs on it, gives the log a new
     name: messages of the lost part are dropped, and no merchant starts a payment before the
@@ -42,21 +44,30 @@ def migrate(data: Path | None, *, check: bool, repair: bool, restored: bool, as_
 
 def _migrate(url: str, *, restored: bool, as_json: bool) -> None:
     from adapters import migrations  # noqa: PLC0415 - heavy
-    from adapters.read_models import install  # noqa: PLC0415 - heavy
+    from adapters.read_models import (  # noqa: PLC0415 - heavy
+        advice,
+        install,
+        outdated,
+        projections_status,
+    )
 
     with common.readable():
         ran = migrations.migrate(url)
         log_id = migrations.name_anew(url) if restored else None
     common.run(install(url))
+    old = outdated(common.run(projections_status(url)))
     if as_json:
         named = {"logId": log_id} if log_id else {}
-        common.print_json({"ran": ran} | named, indent=0)
+        told = {"outdated": [one.name for one in old]} if old else {}
+        common.print_json({"ran": ran} | named | told, indent=0)
         return
     if log_id:
         click.echo(f"the restored log is named {log_id}")
     for name in ran:
         click.echo(f"ran {name}")
     click.echo(f"{len(ran)} run, the schema is up to date" if ran else "the schema is up to date")
+    for one in old:
+        click.secho(advice(one), fg="yellow")
 
 
 def _check(url: str, *, repair: bool, as_json: bool) -> None:

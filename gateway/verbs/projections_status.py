@@ -66,16 +66,18 @@ def _versions(versions: list[int]) -> str:
 def status(data: Path | None, *, as_json: bool) -> None:
     """Show how far every read model is behind the log.
 
-    Exit code 1 when one stands still at an event that it cannot apply, or has parked streams.
+    Exit code 1 when one stands still, at an event that it cannot apply or because other code made
+    its tables, or has parked streams.
     """
-    from adapters.read_models import projections_status  # noqa: PLC0415 - heavy
+    from adapters.read_models import outdated, projections_status  # noqa: PLC0415 - heavy
 
     found = common.run(projections_status(common.load(data).database_url))
     if as_json:
         common.print_json(found)
     else:
         _show(found)
-    if any(one.role != "kept" and (one.error or one.parked) for one in found):
+    stuck = any(one.role != "kept" and (one.error or one.parked) for one in found)
+    if stuck or outdated(found):
         raise SystemExit(1)
 
 
@@ -101,6 +103,10 @@ def _state(one: "Status") -> str:
         return f"[yellow]paused since {one.paused_at:%Y-%m-%d %H:%M:%S} UTC"
     if one.role == "kept":
         return "until `loop projections drop`"
+    from adapters.read_models import outdated  # noqa: PLC0415 - heavy
+
+    if outdated([one]):
+        return "[yellow]of other code: swap --accept"
     return "[green]moving" if one.role == "live" else "[green]being built"
 
 

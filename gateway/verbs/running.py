@@ -139,6 +139,9 @@ class Running:
             supervisor.add("worker" if options.workers == 1 else f"worker-{number}", "work")
         self._shop = self._find_shop() or self._make_shop()
         self._await_ready()
+        for name in outdated(self._url):
+            verb = f"`loop projections swap {name} --accept`"
+            say(f"{name} shows the tables of an older version until {verb}")
         if self._sandbox is not None and not self._sandbox.delivers_to(self._url, self._shop):
             self._connect(self._shop)
         self._note()
@@ -287,12 +290,25 @@ def _taken(home: Path) -> str:
 
 def answers(url: str) -> bool:
     """Whether `/ready` says 200."""
+    return _ready(url) is not None
+
+
+def outdated(url: str) -> list[str]:
+    """Return the read models that stand still because another version made what they show."""
+    checks: dict[str, Any] = (_ready(url) or {}).get("checks", {})
+    return checks.get("outdated", [])
+
+
+def _ready(url: str) -> dict[str, Any] | None:
+    """Return what `/ready` answers with 200, None where it does not."""
     parts = urlsplit(url)
-    with contextlib.suppress(OSError, http.client.HTTPException):
+    with contextlib.suppress(OSError, http.client.HTTPException, msgspec.DecodeError):
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
         try:
             connection.request("GET", "/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            answer = connection.getresponse()
+            if answer.status == http.HTTPStatus.OK:
+                return msgspec.json.decode(answer.read(), type=dict[str, Any])
         finally:
             connection.close()
-    return False
+    return None

@@ -1,6 +1,7 @@
 """`loop work`: relay, projections and saga in the foreground."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,19 @@ def _check(roles: tuple[str, ...]) -> None:
         raise click.UsageError(f"no role {', '.join(unknown)}: there are {', '.join(ROLES)}")
 
 
+async def _tell_outdated(url: str) -> None:
+    """Log which read models stand still until an operator swaps them."""
+    import psycopg  # noqa: PLC0415 - heavy
+    import structlog  # noqa: PLC0415 - heavy
+
+    from adapters.read_models import advice, outdated, projections_status  # noqa: PLC0415 - heavy
+
+    log = structlog.get_logger(__name__)
+    with contextlib.suppress(psycopg.Error, OSError):
+        for one in outdated(await projections_status(url)):
+            log.warning("read_model_outdated", projection=one.name, advice=advice(one))
+
+
 async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
     from adapters.metrics import serve_metrics  # noqa: PLC0415 - heavy
     from adapters.worker import work as run_roles  # noqa: PLC0415 - heavy
@@ -56,6 +70,7 @@ async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
 
     async def act(app: "Application", stop: asyncio.Event) -> None:
         common.settle()
+        await _tell_outdated(settings.database_url)
         await run_roles(app, stop, roles)
 
     await common.served(settings, "worker", act)
