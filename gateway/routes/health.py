@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from litestar import Request, Response, get
 from msgspec import UNSET, UnsetType
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from adapters.metrics import exposition
 from gateway.auth import deps_of
@@ -49,6 +49,9 @@ class ReadyView(View, frozen=True, kw_only=True):
     status: State
     checks: ChecksView
 
+
+_TEXT_FORMAT: Final = CONTENT_TYPE_PLAIN_0_0_4.removesuffix("; charset=utf-8")
+"""Every scraper reads this version; the framework writes the charset behind it."""
 
 _CHECKS = {"postgres": "ok", "nats": "ok", "projections": {"orders": 0}}
 HEALTH = Operation(
@@ -122,7 +125,7 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     if not _may_read_metrics(request):
         raise Refused("forbidden")
     await deps_of(request).readiness.measure()
-    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(exposition(), media_type=_TEXT_FORMAT)
 
 
 def _may_read_metrics(request: Request[Any, Any, Any]) -> bool:
