@@ -53,7 +53,7 @@ Currency: TypeAlias = Annotated[
 Text255: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, extra_json_schema=_NO_NUL)]
 Text500: TypeAlias = Annotated[str, Meta(max_length=500, extra_json_schema=_NO_NUL)]
 Text1000: TypeAlias = Annotated[str, Meta(max_length=1000, extra_json_schema=_NO_NUL)]
-Email: TypeAlias = Annotated[str, form(f"^[{_SEEN}]{{1,64}}@[{_SEEN}]{{1,189}}$", max_length=254)]
+Email: TypeAlias = Annotated[str, form(f"^[{_SEEN}]{{1,64}}@[{_SEEN}]{{1,252}}$", max_length=254)]
 Url: TypeAlias = Annotated[
     str,
     form(

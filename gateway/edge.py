@@ -153,8 +153,13 @@ def _policy(limit: Limit) -> bytes:
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """Return what is looked at here; of two traces none, as W3C asks."""
     wanted = (b"x-correlation-id", b"x-request-id", b"traceparent")
-    return {name: value for name, value in scope["headers"] if name in wanted}
+    given = [pair for pair in scope["headers"] if pair[0] in wanted]
+    found = dict(given)
+    if len(found) < len(given) and [name for name, _ in given].count(b"traceparent") > 1:
+        del found[b"traceparent"]
+    return found
 
 
 def _accepted(given: bytes | None) -> str | None:

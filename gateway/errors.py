@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -16,6 +17,12 @@ from gateway.edge import ids_of
 
 PROBLEM_JSON: Final = "application/problem+json"
 SCHEMES: Final = 'ApiKey realm="loop", Bearer realm="loop"'
+_OVER: Final = ', error="invalid_token"'
+"""What RFC 6750 says of a token that was given and is not good: get another one."""
+
+_PATH: Final = "/:@!$&'()*+,;=~"
+"""What stands in a path as it is; `instance` is a URI reference (RFC 9457, RFC 3986)."""
+
 FAMILIES: Final = ((NotFound, 404), (Conflict, 409), (Rejected, 422), (Unavailable, 503))
 
 CODES: Final[dict[str, tuple[int, str]]] = {
@@ -173,7 +180,7 @@ def _answer(
         status=status,
         code=code,
         message=message,
-        instance=request.url.path,
+        instance=quote(request.url.path, safe=_PATH),
         request_id=ids_of(request.scope).request_id,
         extra=extra,
     )
@@ -184,7 +191,7 @@ def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[byte
     """Answer what the edge refuses."""
     headers = dict(error.headers)
     if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = SCHEMES
+        headers["WWW-Authenticate"] = SCHEMES + (_OVER if error.code == "invalid_token" else "")
     extra = {"errors": error.errors} if error.errors else None
     return _answer(request, error.status, error.code, error.message, extra=extra, headers=headers)
 

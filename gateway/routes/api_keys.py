@@ -1,6 +1,7 @@
 """API keys: list, make, revoke."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from litestar import Request, Response, delete, get, post
 from litestar.params import FromPath
@@ -53,6 +54,9 @@ REVOKE = Operation(
     codes=("concurrent_change",),
 )
 
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+"""A time in a zone to the west may be behind it."""
+
 
 @get("/api/api-keys", opt={"operation": LIST})
 async def list_keys(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -81,6 +85,8 @@ async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     reaches(caller, body.mode)
     if body.expires_at is not None and body.expires_at <= deps.ports.now():
         raise invalid("expiresAt", "is in the past")
+    if body.expires_at is not None and body.expires_at > _LAST:
+        raise invalid("expiresAt", "is in a year that cannot be written")
 
     async def attempt() -> IssuedKey:
         return await issue_key(
