@@ -1,6 +1,6 @@
 """Deliveries and public events as merchants and operators read them, and sending them again."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -198,14 +198,16 @@ async def recover(
     *,
     since: datetime,
     until: datetime | None,
+    done: Callable[[int], Awaitable[None]] | None = None,
 ) -> int:
     """Send an endpoint what it wants of a time and has not got; return how many deliveries.
 
     Those are dead and failed ones, and events of which there was none, because it was disabled or
-    did not exist. `until` is exclusive. At most 100 000 at once; the next call goes on.
+    did not exist. `until` is exclusive. At most 100 000 at once; the next call goes on. `done` is
+    told how many in the database transaction of the last ones.
     """
     scheduled, after = 0, 0
-    for _ in range(RECOVER_PAGES_MAX):
+    for page in range(1, RECOVER_PAGES_MAX + 1):
         async with db.transaction():
             values = {
                 "merchant": merchant_id,
@@ -221,7 +223,10 @@ async def recover(
             if missed:
                 scheduled += await _reopened(db, endpoint.id, missed)
                 after = missed[-1][1]
-        if len(missed) < RECOVER_PAGE:
+            last = len(missed) < RECOVER_PAGE or page == RECOVER_PAGES_MAX
+            if last and done is not None:
+                await done(scheduled)
+        if last:
             break
     await db.execute("NOTIFY loop_webhooks")
     return scheduled

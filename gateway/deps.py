@@ -11,8 +11,8 @@ import msgspec
 from adapters.delivery_lists import Delivery, DeliveryStatus
 from adapters.log import Row
 from commands.accounts import AccessToken, Logins
-from commands.caller import Caller, Idempotency
 from commands.append import KeyRow
+from commands.caller import Caller, Idempotency
 from commands.customer_page import CustomerPage
 from commands.ports import Ports
 from domain.endpoints import Endpoint

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -13,10 +14,14 @@ from psycopg_pool import AsyncConnectionPool
 from adapters import delivery_lists
 from adapters.delivery_lists import Delivery, DeliveryStatus, Narrowed
 from adapters.event_bodies import Wanted, event_bodies
+from adapters.once import keep, once
+from commands.caller import Caller, Idempotency
 from commands.ports import Ports
+from commands.read_endpoint import read_endpoint
 from domain.endpoints import Endpoint
 from domain.errors import NotFound, Unavailable
 from domain.metadata import Mode
+from gateway.deps import Recovered, SentAgain
 
 CONNECT_S = 2.0
 
@@ -99,40 +104,67 @@ class PostgresWebhooks:
             return await delivery_lists.numbered(db, narrowed, limit=limit, offset=offset)
 
     async def send_again(
-        self, merchant_id: str, mode: Mode | None, delivery_id: str, endpoint_id: str | None = None
-    ) -> Delivery:
-        """Send a delivery again, now; return it.
+        self,
+        caller: Caller,
+        mode: Mode,
+        delivery_id: str,
+        idempotency: Idempotency | None,
+        *,
+        endpoint_id: str | None = None,
+    ) -> SentAgain:
+        """Send a delivery again, now; once per idempotency key, and the answer is kept.
 
         Raises:
+            Conflict: `idempotency_in_progress`.
             NotFound: the merchant has no such delivery, or not to this endpoint.
+            Rejected: `idempotency_key_reused`, `endpoint_disabled`.
         """
-        async with self._connected() as db:
-            found = await delivery_lists.find(db, merchant_id, mode, delivery_id)
+        async with self._connected() as db, once(db, idempotency) as answered:
+            if answered is not None:
+                before = msgspec.json.decode(answered, type=Delivery)
+                return SentAgain(delivery=before, replayed=True)
+            found = await delivery_lists.find(db, caller.merchant_id, mode, delivery_id)
             if found is None or endpoint_id not in {None, found.endpoint_id}:
                 raise _no_delivery()
-            await delivery_lists.send_again(db, delivery_id)
-            again = await delivery_lists.find(db, merchant_id, mode, delivery_id)
-        assert again is not None, "deliveries do not vanish"
-        return again
-
-    async def find(self, merchant_id: str, mode: Mode | None, delivery_id: str) -> Delivery:
-        """Return a delivery.
-
-        Raises:
-            NotFound: the merchant has no such delivery.
-        """
-        async with self._connected() as db:
-            found = await delivery_lists.find(db, merchant_id, mode, delivery_id)
-        if found is None:
-            raise _no_delivery()
-        return found
+            endpoint = await read_endpoint(self.ports, caller, found.endpoint_id)
+            endpoint.refuse_disabled()
+            async with db.transaction():
+                await delivery_lists.send_again(db, delivery_id)
+                again = await delivery_lists.find(db, caller.merchant_id, mode, delivery_id)
+                if again is None:
+                    raise _no_delivery()
+                text = msgspec.json.encode(again).decode()
+                await keep(db, idempotency, caller.merchant_id, text)
+        return SentAgain(delivery=again)
 
     async def recover(
-        self, merchant_id: str, endpoint: Endpoint, *, since: datetime, until: datetime | None
-    ) -> int:
-        """Send what an endpoint has not got of a time; return how many deliveries."""
-        async with self._connected() as db:
-            return await delivery_lists.recover(db, merchant_id, endpoint, since=since, until=until)
+        self,
+        caller: Caller,
+        endpoint: Endpoint,
+        idempotency: Idempotency | None,
+        *,
+        since: datetime,
+        until: datetime | None,
+    ) -> Recovered:
+        """Send what an endpoint has not got of a time; once per idempotency key.
+
+        Raises:
+            Conflict: `idempotency_in_progress`.
+            Rejected: `idempotency_key_reused`, `endpoint_disabled`.
+        """
+        async with self._connected() as db, once(db, idempotency) as answered:
+            if answered is not None:
+                return Recovered(scheduled=int(answered), replayed=True)
+            endpoint.refuse_disabled()
+            scheduled = await delivery_lists.recover(
+                db,
+                caller.merchant_id,
+                endpoint,
+                since=since,
+                until=until,
+                done=lambda count: keep(db, idempotency, caller.merchant_id, str(count)),
+            )
+        return Recovered(scheduled=scheduled)
 
     async def _place(
         self, db: AsyncConnection[Any], merchant_id: str, delivery_id: str | None

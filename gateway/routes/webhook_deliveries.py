@@ -5,15 +5,12 @@ from typing import Any
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
-from commands.caller import Caller
-from commands.read_endpoint import read_endpoint
 from gateway import webhook_views as views
 from gateway.auth import authenticated, deps_of
-from gateway.decode import as_struct, json_body, no_query, query
-from gateway.headers import idempotency
+from gateway.decode import query
 from gateway.operation import JSON, Operation, answer
 from gateway.pagination import pagination
-from gateway.routes.webhook_endpoints import TAG, reached
+from gateway.routes.webhook_endpoints import TAG, asked_nothing, reached
 from gateway.webhook_bodies import (
     DeliveriesQueryString,
     EventsQueryString,
@@ -54,6 +51,7 @@ REDELIVER = Operation(
     example=views.DELIVERY,
     body=NothingRequest,
     body_example={},
+    headers=("Idempotency-Key",),
     codes=("endpoint_disabled",),
 )
 LIST = Operation(
@@ -77,6 +75,7 @@ RETRY = Operation(
     example=views.WEBHOOK,
     body=NothingRequest,
     body_example={},
+    headers=("Idempotency-Key",),
     codes=("endpoint_disabled",),
 )
 
@@ -125,23 +124,11 @@ async def redeliver(
 ) -> Response[bytes]:
     """Send a delivery again."""
     caller, _, endpoint = await reached(request, endpoint_id)
-    await _nothing(request, caller)
-    webhooks = deps_of(request).webhooks
-    found = await webhooks.find(caller.merchant_id, endpoint.mode, delivery_id)
-    if found.endpoint_id == endpoint.id:
-        endpoint.refuse_disabled()
-    again = await webhooks.send_again(
-        caller.merchant_id, endpoint.mode, delivery_id, endpoint_id=endpoint.id
+    once = await asked_nothing(request, caller)
+    again = await deps_of(request).webhooks.send_again(
+        caller, endpoint.mode, delivery_id, once, endpoint_id=endpoint.id
     )
-    return answer(views.delivery_view(again))
-
-
-async def _nothing(request: Request[Any, Any, Any], caller: Caller) -> None:
-    """Read a request that says nothing; sending twice what is sent again does no harm."""
-    no_query(request)
-    raw = await json_body(request, required=False)
-    idempotency(request, caller, raw)
-    as_struct(raw, NothingRequest)
+    return answer(views.delivery_view(again.delivery), replayed=again.replayed)
 
 
 @get("/api/webhooks", opt={"operation": LIST})
@@ -164,13 +151,9 @@ async def list_webhooks(request: Request[Any, Any, Any]) -> Response[bytes]:
 async def retry(request: Request[Any, Any, Any], delivery_id: FromPath[str]) -> Response[bytes]:
     """Send a delivery again."""
     caller = await authenticated(request, "webhooks:write")
-    await _nothing(request, caller)
-    deps = deps_of(request)
-    found = await deps.webhooks.find(caller.merchant_id, caller.mode, delivery_id)
-    endpoint = await read_endpoint(deps.ports, caller, found.endpoint_id)
-    endpoint.refuse_disabled()
-    again = await deps.webhooks.send_again(caller.merchant_id, caller.mode, delivery_id)
-    return answer(views.webhook_view(again))
+    once = await asked_nothing(request, caller)
+    again = await deps_of(request).webhooks.send_again(caller, caller.mode, delivery_id, once)
+    return answer(views.webhook_view(again.delivery), replayed=again.replayed)
 
 
 ROUTES = (events, deliveries, redeliver, list_webhooks, retry)

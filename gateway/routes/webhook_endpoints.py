@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from msgspec import UNSET
 
 from commands.add_endpoint import NewEndpoint, ShownEndpoint, add_endpoint
-from commands.caller import Caller
+from commands.caller import Caller, Idempotency
 from commands.change_endpoint import EndpointChange, change_endpoint
 from commands.ping_endpoint import ping_endpoint
 from commands.ports import Ports
@@ -132,6 +132,7 @@ RECOVER = Operation(
     body=RecoverRequest,
     body_required=True,
     body_example={"since": "2026-11-20T00:00:00.000Z"},
+    headers=("Idempotency-Key",),
     codes=("endpoint_disabled",),
 )
 
@@ -152,6 +153,15 @@ async def reached(
     endpoint = await read_endpoint(ports, caller, endpoint_id)
     reaches(caller, endpoint.mode)
     return caller, ports, endpoint
+
+
+async def asked_nothing(request: Request[Any, Any, Any], caller: Caller) -> Idempotency | None:
+    """Read a request that says nothing; return its idempotency key."""
+    no_query(request)
+    raw = await json_body(request, required=False)
+    once = idempotency(request, caller, raw)
+    as_struct(raw, NothingRequest)
+    return once
 
 
 @post("/v1/webhook-endpoints", opt={"operation": CREATE})
@@ -240,10 +250,7 @@ async def remove(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) ->
 async def rotate(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -> Response[bytes]:
     """Make a new secret and show it, once."""
     caller, ports, endpoint = await reached(request, endpoint_id)
-    no_query(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    as_struct(raw, NothingRequest)
+    once = await asked_nothing(request, caller)
     rotated = await rotate_secret(ports, caller, endpoint.id, once)
     return answer(await _shown(ports, rotated), replayed=rotated.replayed)
 
@@ -252,10 +259,7 @@ async def rotate(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) ->
 async def test(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -> Response[bytes]:
     """Send a ping."""
     caller, ports, endpoint = await reached(request, endpoint_id)
-    no_query(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    as_struct(raw, NothingRequest)
+    once = await asked_nothing(request, caller)
     pinged = await ping_endpoint(ports, caller, endpoint.id, once)
     shown = ShownEndpoint(endpoint=pinged.endpoint, secret=UNSET)
     return answer(await _shown(ports, shown), status=202, replayed=pinged.replayed)
@@ -269,15 +273,15 @@ async def recover(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -
     caller, _, endpoint = await reached(request, endpoint_id)
     no_query(request)
     raw = await json_body(request, required=True)
-    idempotency(request, caller, raw)
+    once = idempotency(request, caller, raw)
     body = as_struct(raw, RecoverRequest)
     if body.until is not None and body.until <= body.since:
         raise invalid("until", "is not after since")
-    endpoint.refuse_disabled()
-    scheduled = await deps_of(request).webhooks.recover(
-        caller.merchant_id, endpoint, since=body.since, until=body.until
+    recovered = await deps_of(request).webhooks.recover(
+        caller, endpoint, once, since=body.since, until=body.until
     )
-    return answer(views.RecoveredView(scheduled=scheduled))
+    view = views.RecoveredView(scheduled=recovered.scheduled)
+    return answer(view, replayed=recovered.replayed)
 
 
 ROUTES = (create, list_all, read, change, remove, rotate, test, recover)

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 
 from commands.caller import Caller
 from tests.gateway.conftest import Service
+from tests.gateway.problems import is_problem
 from tests.receiver import Receiver, receiving
 
 Json = dict[str, Any]
@@ -191,6 +192,59 @@ def test_what_was_missed_while_disabled_is_recovered(
     assert recovered.json() == {"scheduled": 1}
     until(lambda: len(receiver.received) == 2)
     assert receiver.received[1].body["amount"] == 1000
+
+
+def test_one_key_sends_a_delivery_again_once(hooks: httpx.Client, receiver: Receiver) -> None:
+    made = endpoint(hooks, receiver, "order.created")
+    hooks.post("/v1/orders", json={"amount": 1000})
+    path = f"/v1/webhook-endpoints/{made['id']}/deliveries"
+    key = {"Idempotency-Key": "again"}
+
+    def shown() -> Json:
+        return next(iter(hooks.get(path).json()["data"]), {})
+
+    until(lambda: shown().get("status") == "delivered")
+    for sent, way in enumerate((f"{path}/{shown()['id']}/redeliver",
+                                f"/api/webhooks/{shown()['id']}/retry"), start=2):  # fmt: skip
+        first = hooks.post(way, headers=key)
+        assert (first.status_code, first.json()["status"]) == (200, "pending")
+        assert "idempotent-replayed" not in first.headers
+        until(lambda sent=sent: len(receiver.received) == sent)
+        until(lambda: shown()["status"] == "delivered")
+        before = shown()
+        repeated = hooks.post(way, headers=key, json={})
+        assert (repeated.status_code, repeated.content) == (200, first.content)
+        assert repeated.headers["idempotent-replayed"] == "true"
+        assert shown() == before
+    assert len(receiver.received) == 3
+
+
+def test_one_key_recovers_once(hooks: httpx.Client, receiver: Receiver) -> None:
+    made = endpoint(hooks, receiver, "order.created")
+    path = f"/v1/webhook-endpoints/{made['id']}"
+    body = {"since": made["createdAt"]}
+    key = {"Idempotency-Key": "recover"}
+
+    def missed() -> None:
+        hooks.patch(path, json={"status": "disabled"})
+        hooks.post("/v1/orders", json={"amount": 1000})
+        hooks.patch(path, json={"status": "enabled"})
+        # Behind an event that is delivered, the one before is in the read model as well.
+        before = len(receiver.received)
+        hooks.post("/v1/orders", json={"amount": 2000})
+        until(lambda: len(receiver.received) > before)
+
+    missed()
+    assert hooks.post(f"{path}/recover", json=body, headers=key).json() == {"scheduled": 1}
+    until(lambda: len(receiver.received) == 2)
+    missed()
+    again = hooks.post(f"{path}/recover", json=body, headers=key)
+    assert (again.json(), again.headers["idempotent-replayed"]) == ({"scheduled": 1}, "true")
+    assert len(hooks.get(f"{path}/deliveries").json()["data"]) == 3
+    other = {"since": made["createdAt"], "until": "2999-01-01T00:00:00Z"}
+    reused = hooks.post(f"{path}/recover", json=other, headers=key)
+    is_problem(reused, 422, "idempotency_key_reused")
+    assert hooks.post(f"{path}/recover", json=body).json() == {"scheduled": 1}
 
 
 @pytest.mark.parametrize(
