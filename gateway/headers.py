@@ -20,7 +20,9 @@ WAIT_MAX_S: Final = 20.0
 _KEY: Final = re.compile(KEY_PATTERN)
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 _NONE: Final[list[str]] = []
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_SECONDS: Final = re.compile(r"[0-9]+")
+_PREFERENCE: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+"""RFC 7240: separated by commas, but for those within quotes."""
 
 
 def single(request: Request[Any, Any, Any], name: str) -> str | None:
@@ -85,7 +87,7 @@ def preferred_wait_s(request: Request[Any, Any, Any]) -> float:
     for value in values:
         if not value.strip(" \t"):
             raise invalid("Prefer", "is empty")
-    for preference in ",".join(values).split(","):
+    for preference in _PREFERENCE.findall(",".join(values)):
         name, equals, given = preference.partition(";")[0].partition("=")
         if name.strip().lower() != "wait":
             continue

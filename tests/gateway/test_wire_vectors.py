@@ -113,6 +113,15 @@ NO_JSON = (
 )  # fmt: skip
 
 
+# RFC 7240, 2 and 4.3: what says nothing about `wait`, or a number of seconds however large.
+PREFERENCES = (
+    "respond-async, wait=0", "Lenient", "foo; some-parameter", 'foo; some-parameter=""', 'foo=""',
+    "Wait=0", 'wait="0"', "wait = 0", "wait=0; x=1", 'priority="a, wait=b", wait=0',
+    'priority="a\\", wait=b", wait=0', "wait=0, wait=never", "return=minimal,,wait=0", "waiting=x",
+    "wait=00000000000000000000000000000000", f"wait={2**31}", f"wait={'9' * 400}",
+)  # fmt: skip
+
+
 def asked(service: Service, key: str, path: str, headers: list[str]) -> tuple[bytes, bytes]:
     """Send a request as it stands here, and return head and body of the answer."""
     where = urlsplit(service.url)
@@ -214,6 +223,17 @@ def test_the_type_of_every_problem_leads_to_its_meaning(client: httpx.Client) ->
     assert [code for code in CODES if f"id='{code}'" not in page] == []
     problem = is_problem(client.get("/nothing"), 404, "not_found")
     assert problem["type"] == "/schema#not_found"
+
+
+@pytest.mark.parametrize("preference", PREFERENCES)
+def test_preferences_are_read_as_rfc_7240_writes_them(
+    client: httpx.Client, preference: str
+) -> None:
+    order = client.post("/v1/orders", json={"amount": 1}).json()
+    body = {"paymentMethod": {"type": "card", "token": "sbx_approve"}}
+    headers = {"Prefer": preference}
+    answer = client.post(f"/v1/orders/{order['id']}/pay", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(
