@@ -112,9 +112,9 @@ def request_of(scope: Json, body: bytes) -> Request:
     dialect = "page"
     if path.startswith("/_sandbox"):
         dialect = "control"
-    elif path.startswith("/v1/"):
+    elif path.startswith(("/v1/", "/v2/")):
         dialect = _dialect_of(headers.get("authorization", ""))
-    elif path.startswith(("/stripe/v1/", "/razorpay/v1/")):
+    elif path.startswith(("/stripe/", "/razorpay/")):
         dialect, path = path[1:].split("/", 1)
         path = f"/{path}"
     if pages.is_page(path):

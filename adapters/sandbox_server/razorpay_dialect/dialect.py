@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from adapters.sandbox_server.box import Box, Call, Struck
+from adapters.sandbox_server.nesting import nested
 from adapters.sandbox_server.razorpay_dialect import (
     disputes,
     errors,
@@ -50,6 +51,7 @@ ROUTES: Final[dict[str, _Handler]] = {
     "GET payments/*/refunds/*": refunds.of_payment_one,
     "GET refunds": refunds.listed,
     "GET refunds/*": refunds.retrieve,
+    "PATCH refunds/*": refunds.update,
     "GET settlements": settlements.listed,
     "GET settlements/*": settlements.retrieve,
     "GET settlements/recon/combined": settlements.recon,
@@ -153,13 +155,14 @@ def _params(request: Request) -> Json:
         return dict(parse_qsl(request.query, keep_blank_values=True))
     if not request.body:
         return {}
-    if "json" not in request.headers.get("content-type", "json"):
-        text = request.body.decode("utf-8", "replace")
-        return dict(parse_qsl(text, keep_blank_values=True))
+    value: Any
     try:
-        value: Any = msgspec.json.decode(request.body)
-    except msgspec.DecodeError:
-        raise invalid("The request body is no valid JSON.") from None
+        if "json" in request.headers.get("content-type", "json"):
+            value = msgspec.json.decode(request.body)
+        else:
+            value = nested(request.body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise invalid("The request body is no valid JSON and no valid form.") from None
     if not isinstance(value, dict):
         raise invalid("The request body must be an object.")
     return value

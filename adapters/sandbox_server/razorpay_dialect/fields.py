@@ -89,6 +89,8 @@ def page(call: Call, kind: str, *, parent: str | None = None) -> Json:
     skip = whole(call.params, "skip") or 0
     if not 1 <= count <= COUNT_MAX:
         raise invalid("The count must be between 1 and 100.", field="count")
+    if skip < 0:
+        raise invalid("The skip must be at least 0.", field="skip")
     where = ""
     values: list[Any] = []
     for name, sign in (("from", ">="), ("to", "<=")):

@@ -104,6 +104,8 @@ def _capture(params: Json) -> Json:
     if not isinstance(payment, dict):
         raise invalid("The payment must be an object.", field="payment")
     options = payment.get("capture_options") or {}
+    if not isinstance(options, dict):
+        raise invalid("The capture options must be an object.", field="payment.capture_options")
     how = payment.get("capture")
     legacy = params.get("payment_capture")
     if how is None:

@@ -75,6 +75,9 @@ def create(call: Call) -> Answer:
     """Answer `POST /v1/payments/create/json`: cards are then authenticated, tokens pay at once."""
     fields = dict(call.params)
     instrument = instruments.of_fields(fields)
+    for name in ("order_id", "callback_url"):
+        if not isinstance(fields.get(name) or "", str):
+            raise invalid(f"The {name} must be a string.", field=name)
     order = load(call, ORDER, fields["order_id"]) if fields.get("order_id") else None
     amount, currency = amount_of(fields)
     if order and (amount, currency) != (order["amount"], order["currency"]):

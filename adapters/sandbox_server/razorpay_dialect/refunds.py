@@ -108,6 +108,14 @@ def retrieve(call: Call) -> Json:
     return load(call, REFUND)
 
 
+def update(call: Call) -> Json:
+    """Answer `PATCH /v1/refunds/:id`: the notes."""
+    refund = load(call, REFUND)
+    refund["notes"] = notes_of(call.params)
+    call.store.save(REFUND, refund)
+    return refund
+
+
 def listed(call: Call) -> Json:
     """Answer `GET /v1/refunds`."""
     return page(call, REFUND)

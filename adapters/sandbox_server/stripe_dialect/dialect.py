@@ -17,6 +17,7 @@ from adapters.sandbox_server.stripe_dialect import (
     errors,
     events,
     forms,
+    holdings,
     intents,
     methods,
     payments,
@@ -63,7 +64,6 @@ _moved: Final = Lister(
 _payouts: Final = Lister(payouts.KIND, "payout", "/v1/payouts", ("status",))
 _customers: Final = Lister(accounts.CUSTOMER, "customer", "/v1/customers", ("email",))
 _endpoints: Final = Lister(events.ENDPOINT, "webhook endpoint", "/v1/webhook_endpoints")
-_methods: Final = Lister(methods.KIND, "PaymentMethod", "/v1/payment_methods", ("customer", "type"))
 
 ROUTES: Final[dict[str, _Handler]] = {
     "POST payment_intents": payments.create,
@@ -77,8 +77,10 @@ ROUTES: Final[dict[str, _Handler]] = {
     "GET refunds": _refunds,
     "GET refunds/*": refunds.load,
     "POST refunds/*": refunds.update,
+    "POST refunds/*/cancel": refunds.cancel,
     "GET charges": _charges,
     "GET charges/*": _charges.retrieve,
+    "POST charges/*": holdings.update_charge,
     "GET disputes": _disputes,
     "GET disputes/*": disputes.load,
     "POST disputes/*": disputes.update,
@@ -86,8 +88,10 @@ ROUTES: Final[dict[str, _Handler]] = {
     "GET events": _events,
     "GET events/*": _events.retrieve,
     "POST payment_methods": methods.create,
-    "GET payment_methods": _methods,
+    "GET payment_methods": accounts.METHODS,
     "GET payment_methods/*": methods.retrieve,
+    "POST payment_methods/*": methods.update,
+    "POST payment_methods/*/detach": methods.detach,
     "POST payment_methods/*/attach": methods.attach,
     "GET balance_transactions": _moved,
     "GET balance_transactions/*": _moved.retrieve,
@@ -95,7 +99,9 @@ ROUTES: Final[dict[str, _Handler]] = {
     "GET payouts/*": _payouts.retrieve,
     "POST customers": accounts.create_customer,
     "GET customers": _customers,
-    "GET customers/*": _customers.retrieve,
+    "GET customers/*": accounts.retrieve_customer,
+    "GET customers/*/payment_methods": accounts.customers_methods,
+    "GET customers/*/payment_methods/*": accounts.customers_method,
     "POST customers/*": accounts.update_customer,
     "DELETE customers/*": accounts.delete_customer,
     "POST webhook_endpoints": accounts.create_endpoint,
@@ -103,6 +109,8 @@ ROUTES: Final[dict[str, _Handler]] = {
     "GET webhook_endpoints/*": _endpoints.retrieve,
     "POST webhook_endpoints/*": accounts.update_endpoint,
     "DELETE webhook_endpoints/*": accounts.delete_endpoint,
+    "GET account": holdings.account,
+    "GET balance": holdings.balance,
 }
 """Every call; `*` is an id."""
 
@@ -191,15 +199,20 @@ def _call(
     box: Box, request: Request, account: str, headers: dict[str, str]
 ) -> tuple[_Handler, Call]:
     steps = request.path.removeprefix("/v1/").strip("/").split("/")
-    object_id = steps[1] if len(steps) > 1 else ""
-    route = "/".join([steps[0], *(["*"] if object_id else []), *steps[2:]])
+    # customers/cus_1/payment_methods/pm_1
+    steps += [""] * (4 - len(steps))
+    object_id, rest = steps[1], steps[3]
+    starred = ["*" if name and place % 2 else name for place, name in enumerate(steps)]
+    route = "/".join(starred).rstrip("/")
     handler = ROUTES.get(f"{request.method} {route}")
     if handler is None:
         message = f"Unrecognized request URL ({request.method}: {request.path})."
         raise invalid(message, status=404)
     text = request.query if request.method != "POST" else request.body.decode("utf-8", "replace")
     params = forms.parse(text)
-    return handler, Call(box=box, account=account, id=object_id, params=params, headers=headers)
+    return handler, Call(
+        box=box, account=account, id=object_id, rest=rest, params=params, headers=headers
+    )
 
 
 def _once(call: Call, handler: _Handler, request: Request) -> Answer:

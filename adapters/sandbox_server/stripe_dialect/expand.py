@@ -46,6 +46,8 @@ def _expand(call: Call, at: Any, steps: list[str]) -> None:
     if not isinstance(at, dict) or not steps:
         return
     name = steps[0]
+    if name == "refunds" and at.get("object") == "charge":
+        at[name] = _refunds(call, at)
     if name not in at:
         message = f"This property cannot be expanded ({name})."
         raise invalid(message, param="expand")
@@ -54,3 +56,11 @@ def _expand(call: Call, at: Any, steps: list[str]) -> None:
         found = call.store.get(KINDS[value.partition("_")[0]], value)
         at[name] = public(found) if found else value
     _expand(call, at[name], steps[1:])
+
+
+def _refunds(call: Call, charge: Json) -> Json:
+    """Give a charge's refunds, newest first."""
+    found = call.store.children(KINDS["re"], charge["payment_intent"])[::-1]
+    url = f"/v1/charges/{charge['id']}/refunds"
+    data = [public(one) for one in found if one["charge"] == charge["id"]]
+    return {"object": "list", "data": data, "has_more": False, "url": url}

@@ -1,52 +1,25 @@
-"""Stripe's form encoding: `a[b][c]=x`, `a[0]=x` and `a[]=x` become nested values; all are text."""
+"""What Stripe asks of the fields of its forms and queries; all of them are text."""
 
 import re
 from collections.abc import Collection
-from typing import Any
-from urllib.parse import parse_qsl
 
+from adapters.sandbox_server import nesting
 from adapters.sandbox_server.stripe_dialect.errors import invalid
 from adapters.sandbox_server.wire import Json
 
-_PARTS = re.compile(r"\[([^\[\]]*)\]")
-FIELDS_MAX = 1000
 
-
-def parse(text: str) -> Json:
+def parse(form: str) -> Json:
     """Give the nested parameters.
 
     Raises:
-        StripeError: too many fields.
+        StripeError: too many fields, or one that is text and an object.
     """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX)
+        return nesting.nested(form)
+    except nesting.BothError as error:
+        raise invalid(f"Invalid object: {error}", param=str(error)) from None
     except ValueError:
         raise invalid("Too many parameters.") from None
-    root: Json = {}
-    for name, value in pairs:
-        head, bracket, _ = name.partition("[")
-        _put(root, [head, *_PARTS.findall(name)] if bracket else [head], value)
-    return {name: _listed(value) for name, value in root.items()}
-
-
-def _put(at: Json, path: list[str], value: str) -> None:
-    for step in path[:-1]:
-        inner = at.setdefault(step, {})
-        if not isinstance(inner, dict):
-            raise invalid(f"Invalid object: {path[0]}", param=path[0])
-        at = inner
-    last = path[-1] or str(len(at))
-    at[last] = value
-
-
-def _listed(value: Any) -> Any:
-    """Turn `{"0": …, "1": …}` into a list."""
-    if not isinstance(value, dict):
-        return value
-    inner = {name: _listed(item) for name, item in value.items()}
-    if inner and all(name.isdigit() for name in inner):
-        return list(inner.values())
-    return inner
 
 
 def known(params: Json, names: Collection[str]) -> None:
@@ -60,6 +33,20 @@ def known(params: Json, names: Collection[str]) -> None:
             raise invalid(
                 f"Received unknown parameter: {name}", param=name, code="parameter_unknown"
             )
+
+
+def text(params: Json, name: str) -> str | None:
+    """Give a text, as ids are.
+
+    Raises:
+        StripeError: it is an object or a list.
+    """
+    value = params.get(name)
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str):
+        raise invalid(f"Invalid string: {value}", param=name)
+    return value
 
 
 def integer(params: Json, name: str) -> int | None:

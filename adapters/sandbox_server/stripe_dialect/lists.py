@@ -4,8 +4,7 @@ from typing import Any, Final
 
 from adapters.sandbox_server.box import Call
 from adapters.sandbox_server.stripe_dialect.errors import invalid, missing
-from adapters.sandbox_server.stripe_dialect.expand import rendered
-from adapters.sandbox_server.stripe_dialect.forms import integer, known
+from adapters.sandbox_server.stripe_dialect.forms import integer, known, text
 from adapters.sandbox_server.wire import Json
 
 LIMIT_MAX: Final = 100
@@ -38,15 +37,22 @@ class Lister:
 
     def __call__(self, call: Call) -> Json:
         """Give one page, newest first."""
+        return self.page(call)
+
+    def page(self, call: Call, **only: str) -> Json:
+        """Give one page of those whose members are as `only` says, newest first."""
         known(call.params, (*_PAGING, *self._filters, "types", "delivery_success"))
-        limit = integer(call.params, "limit") or LIMIT
+        asked = integer(call.params, "limit")
+        limit = LIMIT if asked is None else asked
+        if not isinstance(call.params.get("types", []), list):
+            raise invalid("Invalid array", param="types")
         if not 1 <= limit <= LIMIT_MAX:
             raise invalid("Limit must be between 1 and 100.", param="limit")
         where, values = self._range(call)
         backwards = "ending_before" in call.params
         found: list[Json] = []
         for thing in call.store.newest(self._kind, call.account, where=where, values=values):
-            if self._wanted(call, thing):
+            if self._wanted(call, thing) and all(thing[n] == v for n, v in only.items()):
                 found.append(thing)
             if len(found) > limit and not backwards:
                 break
@@ -87,7 +93,7 @@ class Lister:
         values: list[Any] = []
         if self._parent and self._parent in call.params:
             parts.append("AND parent = ?")
-            values.append(call.params[self._parent])
+            values.append(text(call.params, self._parent))
         created = call.params.get("created")
         if isinstance(created, str):
             parts.append("AND created = ?")
@@ -98,7 +104,7 @@ class Lister:
                 parts.append(f"AND created {_COMPARE[name]} ?")
                 values.append(integer(created, name))
         for name, sign in (("starting_after", "<"), ("ending_before", ">")):
-            cursor = call.params.get(name)
+            cursor = text(call.params, name)
             if cursor:
                 place = call.store.sequence(self._kind, cursor)
                 if place is None:
@@ -106,11 +112,6 @@ class Lister:
                 parts.append(f"AND seq {sign} ?")
                 values.append(place)
         return " ".join(parts), values
-
-
-def page_of(call: Call, page: Json) -> Json:
-    """Give a list as the API shows it."""
-    return rendered(call, page)
 
 
 def _delivered(call: Call, event_id: str) -> bool:

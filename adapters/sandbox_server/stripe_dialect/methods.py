@@ -11,9 +11,11 @@ from adapters.sandbox_server.box import Call
 from adapters.sandbox_server.ids import stripe_id
 from adapters.sandbox_server.outcomes import PLAIN, Outcome
 from adapters.sandbox_server.stripe_dialect.errors import invalid, missing
+from adapters.sandbox_server.stripe_dialect.forms import integer, known, metadata, nested, text
 from adapters.sandbox_server.wire import Json
 
 KIND: Final = "stripe.payment_method"
+_KEPT: Final = ("metadata", "billing_details", "allow_redisplay")
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,16 +186,55 @@ def retrieve(call: Call) -> Json:
 
 
 def create(call: Call) -> Json:
-    """Answer `POST /v1/payment_methods`: raw card numbers of test cards."""
-    return of_data(call, call.params)
+    """Answer `POST /v1/payment_methods`: raw card numbers of test cards, or `tok_…`."""
+    known(call.params, ("type", "card", *_KEPT))
+    method = of_data(call, call.params)
+    _keep(call, method)
+    return method
+
+
+def update(call: Call) -> Json:
+    """Answer `POST /v1/payment_methods/:id`."""
+    known(call.params, ("card", *_KEPT))
+    method = resolve(call, call.id, param=None)
+    card = nested(call.params, "card")
+    for name in ("exp_month", "exp_year"):
+        method["card"][name] = integer(card, name) or method["card"][name]
+    _keep(call, method)
+    return method
+
+
+def _keep(call: Call, method: Json) -> None:
+    method["metadata"] = metadata(call.params, method["metadata"])
+    method["billing_details"] |= nested(call.params, "billing_details")
+    method["allow_redisplay"] = text(call.params, "allow_redisplay") or method["allow_redisplay"]
+    call.store.save(KIND, method)
 
 
 def attach(call: Call) -> Json:
     """Answer `POST /v1/payment_methods/:id/attach`."""
-    method = resolve(call, call.id, param=None)
-    customer = str(call.params.get("customer", ""))
+    customer = text(call.params, "customer") or ""
     if call.store.get("stripe.customer", customer, call.account) is None:
         raise missing("customer", customer, param="customer", status=400)
+    return belongs_to(call, call.id, customer, param=None)
+
+
+def detach(call: Call) -> Json:
+    """Answer `POST /v1/payment_methods/:id/detach`."""
+    method = resolve(call, call.id, param=None)
+    if method["customer"] is None:
+        raise invalid("The payment method you provided is not attached to a customer so detachment "
+                      "is impossible.")  # fmt: skip
+    method["customer"] = None
+    call.store.save(KIND, method)
+    return method
+
+
+def belongs_to(
+    call: Call, method_id: str, customer: str, *, param: str | None = "payment_method"
+) -> Json:
+    """Give a customer a payment method."""
+    method = resolve(call, method_id, param=param)
     method["customer"] = customer
     call.store.save(KIND, method)
     return method

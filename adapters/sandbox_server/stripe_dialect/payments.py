@@ -22,6 +22,7 @@ from adapters.sandbox_server.stripe_dialect.forms import (
     known,
     metadata,
     nested,
+    text,
 )
 from adapters.sandbox_server.stripe_dialect.objects import public
 from adapters.sandbox_server.wire import Answer, Json, json_answer, words
@@ -46,7 +47,16 @@ _CAPTURING: Final = frozenset(
         "statement_descriptor_suffix application_fee_amount transfer_data"
     )
 )
-_UPDATING: Final = frozenset(words("metadata description receipt_email shipping customer"))
+_UPDATING: Final = frozenset(
+    words(
+        "metadata description receipt_email shipping customer statement_descriptor "
+        "statement_descriptor_suffix transfer_group setup_future_usage"
+    )
+)
+_UPDATING_EARLY: Final = frozenset(
+    words("amount currency payment_method payment_method_types payment_method_options")
+)
+"""What can be changed until it is confirmed."""
 _REASONS: Final = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 _CONFIRMABLE: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
 _METHODS: Final = ("automatic", "automatic_async", "manual")
@@ -61,9 +71,7 @@ def create(call: Call) -> Answer:
     for name in ("return_url", "off_session", "error_on_requires_action"):
         if name in params and not confirm:
             raise invalid(f"`{name}` can only be used with `confirm=true`.", param=name)
-    customer = params.get("customer")
-    if customer and call.store.get("stripe.customer", customer, call.account) is None:
-        raise missing("customer", customer, param="customer", status=400)
+    _customer(call)
     automatic = nested(params, "automatic_payment_methods")
     redirects = choice(automatic, "allow_redirects", ("always", "never"), "always")
     enabled = boolean(automatic, "enabled", default="payment_method_types" not in params)
@@ -98,8 +106,18 @@ def retrieve(call: Call) -> Json:
 
 def update(call: Call) -> Json:
     """Answer `POST /v1/payment_intents/:id`."""
-    known(call.params, _UPDATING)
+    known(call.params, _UPDATING | _UPDATING_EARLY)
     pi = intents.load(call, call.id)
+    early = _UPDATING_EARLY & call.params.keys()
+    if early and pi["status"] not in _CONFIRMABLE:
+        raise intents.unexpected(pi, "updated", _CONFIRMABLE)
+    if early & {"amount", "currency"}:
+        asked = {"amount": str(pi["amount"]), "currency": pi["currency"], **call.params}
+        pi["amount"], pi["currency"] = _amount(asked)
+        intents.money(call, pi, "opened", pi["amount"])
+    if "payment_method" in early:
+        pi.update(payment_method=_method(call, pi)["id"], status="requires_confirmation")
+    _customer(call)
     pi["metadata"] = metadata(call.params, pi["metadata"])
     pi.update({name: call.params[name] for name in _UPDATING - {"metadata"} if name in call.params})
     intents.save(call, pi)
@@ -174,7 +192,7 @@ def _confirmed(call: Call, pi: Json, *, new: bool) -> Answer:
     pi["_multicapture"] = options.get("request_multicapture") == "if_available" or (
         pi["_multicapture"] and "request_multicapture" not in options
     )
-    pi["_return_url"] = params.get("return_url") or pi["_return_url"]
+    pi["_return_url"] = text(params, "return_url") or pi["_return_url"]
     error = authorize.authorize(call, pi, method, off_session=off_session, no_action=no_action)
     if error:
         return spoil(coded, envelope(402, error | {"payment_intent": public(pi)}), failure)
@@ -201,7 +219,7 @@ def _check_method(call: Call, pi: Json) -> None:
     """Refuse a confirmation without a payment method, or with one that is not there."""
     if call.params.get("payment_method_data"):
         return
-    method_id = call.params.get("payment_method") or pi["payment_method"]
+    method_id = text(call.params, "payment_method") or pi["payment_method"]
     if not method_id:
         message = (
             "You cannot confirm this PaymentIntent because it's missing a payment method. You can "
@@ -216,7 +234,7 @@ def _method(call: Call, pi: Json) -> Json:
     data = nested(call.params, "payment_method_data")
     if data:
         return methods.of_data(call, data)
-    method_id = call.params.get("payment_method") or pi["payment_method"]
+    method_id = text(call.params, "payment_method") or pi["payment_method"]
     return methods.resolve(call, method_id, param="payment_method")
 
 
@@ -237,6 +255,13 @@ def _check_return_url(pi: Json, params: Json, *, off_session: bool) -> None:
             "and Payment Intents."
         )
         raise invalid(message, param="return_url")
+
+
+def _customer(call: Call) -> None:
+    """Refuse a customer who is not there."""
+    customer = text(call.params, "customer")
+    if customer and call.store.get("stripe.customer", customer, call.account) is None:
+        raise missing("customer", customer, param="customer", status=400)
 
 
 def _amount(params: Json) -> tuple[int, str]:

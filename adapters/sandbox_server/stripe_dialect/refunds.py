@@ -14,7 +14,7 @@ from adapters.sandbox_server.stripe_dialect.errors import (
     scope_of,
 )
 from adapters.sandbox_server.stripe_dialect.expand import rendered
-from adapters.sandbox_server.stripe_dialect.forms import choice, integer, known, metadata
+from adapters.sandbox_server.stripe_dialect.forms import choice, integer, known, metadata, text
 from adapters.sandbox_server.wire import Answer, Json, json_answer, words
 
 KIND: Final = "stripe.refund"
@@ -140,11 +140,17 @@ def update(call: Call) -> Json:
     return refund
 
 
+def cancel(call: Call) -> Json:
+    """Answer `POST /v1/refunds/:id/cancel`: a card's refund needs nothing of the customer."""
+    refund = load(call)
+    raise refused(f"Refund {refund['id']} is not in a state that can be canceled.")
+
+
 def _intent(call: Call) -> Json:
-    intent_id = call.params.get("payment_intent")
+    intent_id = text(call.params, "payment_intent")
     if intent_id:
         return intents.load(call, intent_id, param="payment_intent", status=404)
-    charge_id = call.params.get("charge")
+    charge_id = text(call.params, "charge")
     if not charge_id:
         message = "One of the following params should be provided: `payment_intent` or `charge`."
         raise invalid(message, code="parameter_missing", param="payment_intent")
