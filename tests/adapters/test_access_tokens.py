@@ -54,6 +54,10 @@ def test_what_was_signed_is_read(tokens: AccessTokens) -> None:
         assert (found.merchant_id, found.session_id) == (MERCHANT, SESSION)
 
 
+def test_a_token_of_a_machine_whose_clock_runs_ahead_is_good_here(tokens: AccessTokens) -> None:
+    assert tokens.read(tokens.signed(MERCHANT, SESSION, now=time.time() + 30)) is not None
+
+
 def test_the_signature_is_that_of_the_rfc(tokens: AccessTokens) -> None:
     """Ours is computed as that of RFC 7515, A.1, and that token is not ours, whoever's key."""
     head, body, signature = SIGNED.split(".")
