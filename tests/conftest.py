@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.migrations import OPTIONS, migrate
+from tests.history import History
 from tests.places import SMALL, in_memory
 
 TEMPLATE = "loop_template"
@@ -79,6 +80,13 @@ def fresh_database(server_url: str, template: str) -> Iterator[str]:
 def database_url(postgres: EmbeddedPostgres, database_template: str) -> Iterator[str]:
     with fresh_database(postgres.url, database_template) as url:
         yield url
+
+
+@pytest.fixture
+def history(database_url: str) -> Iterator[History]:
+    history = History(database_url)
+    yield history
+    history.close()
 
 
 @pytest.fixture(scope="module")

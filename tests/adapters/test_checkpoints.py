@@ -4,7 +4,7 @@ import asyncio
 import base64
 import http.server
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,13 +39,6 @@ then you don't know what your problem is.
 
 — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
 """  # noqa: E501 - one line of base64
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
 
 
 @pytest.fixture

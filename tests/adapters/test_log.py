@@ -1,19 +1,12 @@
 """Times and positions of the log."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from adapters.log import Connection, connect, position_at, recorded_at
 from tests.history import START, History, created
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import nats
 import pytest
 from nats.js.api import StreamConfig
 from nats.js.client import JetStreamContext
@@ -53,29 +52,6 @@ class Tally:
         )
         values = (len(batch), sum(row.position for row in batch))
         await db.execute(named(text, n, tally="tally"), values)
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
-
-
-@pytest.fixture
-async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(nats_url)
-    js = client.jetstream(timeout=2)
-    with contextlib.suppress(NotFoundError):
-        await js.delete_stream(STREAM)
-    yield js
-    await client.close()
-
-
-@pytest.fixture
-async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    async with Bus(nats_url, name="test-projector") as bus:
-        yield bus
 
 
 async def level(database_url: str, history: History, *names: str) -> None:

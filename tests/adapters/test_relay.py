@@ -1,10 +1,7 @@
 import asyncio
-import contextlib
 import shutil
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import nats
 import pytest
 from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
@@ -16,29 +13,6 @@ from adapters.relay import Relay, doubts_total
 from domain import events as e
 from tests.history import History, created, life
 from tests.waiting import running, until
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
-
-
-@pytest.fixture
-async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(nats_url)
-    js = client.jetstream(timeout=2)
-    with contextlib.suppress(NotFoundError):
-        await js.delete_stream(STREAM)
-    yield js
-    await client.close()
-
-
-@pytest.fixture
-async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    async with Bus(nats_url, name="test-relay") as bus:
-        yield bus
 
 
 async def last_seq(js: JetStreamContext) -> int:

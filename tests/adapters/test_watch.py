@@ -1,7 +1,7 @@
 """Whoever waits for an order hears of that order, and of no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,12 +11,6 @@ from domain.ids import new_id
 from tests.waiting import until
 
 FOREVER_S = 60.0
-
-
-@pytest.fixture
-async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    async with Bus(nats_url, name="test-watch") as bus:
-        yield bus
 
 
 async def _publish(bus: Bus, order_id: str) -> None:

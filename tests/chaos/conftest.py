@@ -1,6 +1,7 @@
 """Workers as processes that can be killed, around a shop in this process."""
 
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.migrations import OPTIONS
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.migrations import OPTIONS, migrate
 from adapters.settings import Settings, load_settings
 from adapters.wiring import application
 from commands.caller import Caller
@@ -16,6 +18,7 @@ from commands.register_merchant import register_merchant
 from domain.ids import new_id
 from domain.metadata import Actor
 from tests.forked import Forked
+from tests.places import in_memory
 from tests.shop import Shop
 
 STOP_S = 60.0
@@ -87,6 +90,17 @@ class Log:
             [order_ids],
         )
         return [row[0] for row in rows.fetchall()]
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server that a test may kill; it has a database of Loop's."""
+    with (
+        tempfile.TemporaryDirectory(prefix="loop-chaos-", dir=in_memory()) as data,
+        EmbeddedPostgres(Path(data)) as server,
+    ):
+        migrate(server.url)
+        yield server
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,7 @@ import pytest
 
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.migrations import migrate
 from tests.chaos.conftest import Log, WorkerProcess
-from tests.places import in_memory
 from tests.shop import Shop
 from tests.waiting import until
 
@@ -26,16 +23,6 @@ def own_nats(tmp_path: Path) -> Iterator[EmbeddedNats]:
 @pytest.fixture
 def nats_url(own_nats: EmbeddedNats) -> str:
     return own_nats.url
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[EmbeddedPostgres]:
-    with (
-        tempfile.TemporaryDirectory(prefix="loop-chaos-", dir=in_memory()) as data,
-        EmbeddedPostgres(Path(data)) as server,
-    ):
-        migrate(server.url)
-        yield server
 
 
 @pytest.fixture

@@ -3,30 +3,16 @@
 import asyncio
 import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.migrations import migrate
 from adapters.settings import Settings
 from tests.chaos.conftest import Log, WorkerProcess
-from tests.places import in_memory
 from tests.shop import Shop
 from tests.waiting import until
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[EmbeddedPostgres]:
-    with (
-        tempfile.TemporaryDirectory(prefix="loop-chaos-", dir=in_memory()) as data,
-        EmbeddedPostgres(Path(data)) as server,
-    ):
-        migrate(server.url)
-        yield server
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ POSITIONS = "SELECT name || ' ' || version || ' ' || position FROM projection_po
 
 
 @pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
-
-
-@pytest.fixture
 def rebuilder(settings: Settings, tmp_path: Path) -> Iterator[Rebuilder]:
     rebuilder = Rebuilder(settings.environment(), tmp_path / "rebuild.log")
     yield rebuilder

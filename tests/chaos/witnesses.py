@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     event_id: str
 
 
-class Witness:
+class Witness(ABC):
     """A thread that watches until the block ends; `complaints` are what must never be."""
 
     def __init__(self) -> None:
@@ -50,8 +51,9 @@ class Witness:
         self._done.set()
         self._thread.join(30)
 
+    @abstractmethod
     def _watch(self) -> None:
-        raise NotImplementedError
+        """See until `_done` is set, and what was there by then."""
 
 
 class Acknowledged(Witness):

@@ -1,6 +1,6 @@
 """The tree that the projector keeps is the one of the stored bytes, at every size."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,13 +15,6 @@ from tests.history import History, life
 from tests.waiting import running, until
 
 TREE = PROJECTIONS["audit_tree"]
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
 
 
 @pytest.fixture

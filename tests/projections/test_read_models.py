@@ -34,13 +34,6 @@ PER_STREAM = [name for name, projection in PROJECTIONS.items() if isinstance(pro
 
 
 @pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
-
-
-@pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Connection]:
     async with await connect(database_url, "test") as db:
         yield db

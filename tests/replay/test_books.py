@@ -1,6 +1,6 @@
 """The audit of the books: right books pass at every moment, wrong ones are named."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -19,13 +19,6 @@ from tests.ledgers import SHOPS, random_log
 from tests.ledgers import Fold as Plain
 
 VIEW = LedgerView()
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A read model made anew beside the live one: equal or not swapped, whatever happens meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from psycopg import sql
@@ -66,13 +66,6 @@ class Counts:
             " number = c.number + excluded.number - 1000"
         )
         await db.execute(named(text, n, counts="counts"), (tags,))
-
-
-@pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    history = History(database_url)
-    yield history
-    history.close()
 
 
 @pytest.fixture
