@@ -23,7 +23,7 @@ from tests.domain.story import ORDER, START, metadata
 
 RANDOM = st.randoms(use_true_random=False, note_method_calls=False)
 SLOW = settings(
-    max_examples=50,
+    max_examples=100,
     deadline=None,
     # A life is told in the failure; making it shorter takes minutes.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
@@ -240,7 +240,7 @@ def test_every_rule_holds_in_long_and_in_many_lives(seed: int) -> None:
         live(Life(random), random.choice([15, 30, 60]))
 
 
-@settings(SLOW, max_examples=25)
+@settings(SLOW, max_examples=60)
 @given(RANDOM)
 def test_stored_rows_fold_to_what_was_evolved(random: Random) -> None:
     life = Life(random)
@@ -265,7 +265,7 @@ def test_stored_rows_fold_to_what_was_evolved(random: Random) -> None:
     assert life.now.version == len(life.events)
 
 
-@settings(SLOW, max_examples=25)
+@settings(SLOW, max_examples=60)
 @given(RANDOM)
 def test_events_survive_json(random: Random) -> None:
     life = Life(random)
@@ -275,7 +275,7 @@ def test_events_survive_json(random: Random) -> None:
         assert msgspec.json.decode(msgspec.json.encode(found), type=e.AnyEvent) == found
 
 
-@settings(SLOW, max_examples=35)
+@settings(SLOW, max_examples=150)
 @given(RANDOM)
 def test_a_fact_said_again_at_once_adds_nothing(random: Random) -> None:
     life = Life(random)
@@ -297,7 +297,7 @@ def _second_meaning(command: c.OrderCommand, outcome: tuple[e.OrderEvent, ...]) 
             return False
 
 
-@settings(SLOW, max_examples=35)
+@settings(SLOW, max_examples=150)
 @given(RANDOM)
 def test_an_honest_processor_brings_every_order_to_rest(random: Random) -> None:
     life = Life(random)
