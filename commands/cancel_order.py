@@ -4,6 +4,7 @@ from commands.await_outcome import answered, await_outcome
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, load_order, once, under_key
 from commands.ports import Ports
+from commands.sealed_words import sealed_words
 from domain.order.commands import Cancel
 from domain.order.decide import decide
 
@@ -30,15 +31,7 @@ async def cancel_order(
 
     async def attempt() -> Done:
         order = await load_order(ports, caller, order_id)
-        sealed, key = None, None
-        if reason is not None:
-            sealed, key = await ports.vault.seal(
-                reason,
-                merchant_id=order.merchant_id,
-                mode=order.mode,
-                owner=order.id,
-                beside=order.personal,
-            )
+        sealed, key = await sealed_words(ports, order, reason)
         processor = ports.processors.get(order.live.processor) if order.live else None
         can_void = processor is not None and processor.capabilities.void
         return await commit(

@@ -12,11 +12,11 @@ from commands.execute import commit, not_found, once, owned, under_key
 from commands.new_attempt import may_start
 from commands.ports import Ports
 from commands.route_order import Wish, route_order
+from commands.sealed_words import sealed_words
 from domain import merchant as merchants
 from domain.errors import Rejected
 from domain.events import Recorded
 from domain.ids import is_id, new_id
-from domain.metadata import Sealed
 from domain.order.commands import Pay
 from domain.order.decide import decide
 from domain.order.evolve import fold
@@ -110,7 +110,7 @@ async def payment(
     attempt_id = new_id("att")
     decision = await _decision(ports, merchant, order, request, attempt_id)
     chosen = next((a for a in decision.inputs.accounts if a.processor == decision.chosen), None)
-    return_to, key = await _sealed_return(ports, order, request)
+    return_to, key = await sealed_words(ports, order, request.return_url)
     command = Pay(
         attempt_id=attempt_id,
         decision=decision,
@@ -137,18 +137,4 @@ async def _decision(
     )
     return await route_order(
         ports, merchant, order_id=order.id, amount=order.amount, mode=order.mode, wish=wish
-    )
-
-
-async def _sealed_return(
-    ports: Ports, order: Order, request: PayOrder
-) -> tuple[Sealed | None, DataKeyRow | None]:
-    if request.return_url is None:
-        return None, None
-    return await ports.vault.seal(
-        request.return_url,
-        merchant_id=order.merchant_id,
-        mode=order.mode,
-        owner=order.id,
-        beside=order.personal,
     )

@@ -3,6 +3,7 @@
 from commands.caller import Caller, Done, Idempotency
 from commands.execute import commit, load_order, once, under_key
 from commands.ports import Ports
+from commands.sealed_words import sealed_words
 from domain.ids import new_id
 from domain.order.commands import RequestRefund
 from domain.order.decide import decide
@@ -32,15 +33,7 @@ async def refund_order(
     async def attempt() -> Done:
         order = await load_order(ports, caller, order_id)
         refund_id = new_id("ref")
-        sealed, key = None, None
-        if reason is not None:
-            sealed, key = await ports.vault.seal(
-                reason,
-                merchant_id=order.merchant_id,
-                mode=order.mode,
-                owner=order.id,
-                beside=order.personal,
-            )
+        sealed, key = await sealed_words(ports, order, reason)
         command = RequestRefund(refund_id=refund_id, amount_minor=amount_minor, reason=sealed)
         return await commit(
             ports,

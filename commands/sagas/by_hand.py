@@ -17,9 +17,10 @@ from commands.ports import DueRow, Ports
 from commands.sagas.act import Act, Facts, attempt_and_processor
 from commands.sagas.calls import money_call
 from commands.sagas.payment import PaymentSaga
+from commands.sealed_words import sealed_words
 from domain.errors import Conflict, Rejected
 from domain.ids import is_id, new_id
-from domain.metadata import Actor, Sealed
+from domain.metadata import Actor
 from domain.order import commands as c
 from domain.order.decide import decide
 from domain.order.evolve import fold
@@ -109,7 +110,7 @@ class ByHand(PaymentSaga):
             Rejected: `invalid_status`, there is no open discrepancy of that subject.
         """
         act = await self._act(order_id, subject, any_subject=True)
-        sealed, key = await self._sealed(act.order, evidence)
+        sealed, key = await sealed_words(self._ports, act.order, evidence)
         command = c.ResolveDiscrepancy(
             subject=subject, how=how, capture_id=new_id("cap"), evidence=sealed
         )
@@ -157,7 +158,7 @@ class ByHand(PaymentSaga):
         evidence: str | None,
     ) -> Order:
         attempt, _ = attempt_and_processor(act)
-        sealed, key = await self._sealed(act.order, evidence) if evidence else (None, None)
+        sealed, key = await sealed_words(self._ports, act.order, evidence or None)
         command = c.RecordFenced(
             attempt_id=attempt.id,
             proof=proof,
@@ -187,15 +188,6 @@ class ByHand(PaymentSaga):
             else:
                 return done.order
         raise Conflict("concurrent_change", "The order changed meanwhile; try again.")
-
-    async def _sealed(self, order: Order, text: str) -> tuple[Sealed, DataKeyRow | None]:
-        return await self._ports.vault.seal(
-            text,
-            merchant_id=order.merchant_id,
-            mode=order.mode,
-            owner=order.id,
-            beside=order.personal,
-        )
 
 
 def _said(seen: msgspec.Struct) -> str:
