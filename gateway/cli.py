@@ -1,10 +1,10 @@
 """The `loop` command: the list of its verbs. A new verb is one file and one line here."""
 
-from importlib import import_module
 from typing import Final
 
 import click
-from typing_extensions import override
+
+from gateway.verbs.lazy import Verbs
 
 VERBS: Final = {
     "up": "gateway.verbs.up:up",
@@ -26,24 +26,9 @@ VERBS: Final = {
 """Every verb and where it stands; a verb is imported when it is asked for."""
 
 
-class Verbs(click.Group):
-    """The group of all verbs."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module, _, name = VERBS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
 @click.group(
     cls=Verbs,
+    places=VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: loop demo",
 )

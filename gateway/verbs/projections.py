@@ -1,10 +1,10 @@
 """`loop projections`: the list of its verbs. A new one is one file and one line here."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from typing_extensions import override
+
+from gateway.verbs.lazy import Verbs
 
 if TYPE_CHECKING:
     from projections.base import Projection
@@ -23,24 +23,9 @@ VERBS: Final = {
 """Every verb of `loop projections` and where it stands; imported when it is asked for."""
 
 
-class ProjectionVerbs(click.Group):
-    """The group of the read models' verbs."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module, _, name = VERBS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
 @click.group(
-    cls=ProjectionVerbs,
+    cls=Verbs,
+    places=VERBS,
     epilog="Example: loop projections rebuild orders",
     short_help="Look after the read models: rebuild, compare, swap, pause, retry.",
 )
