@@ -29,6 +29,7 @@ async def create_payment(
     Raises:
         Rejected: `no_processor`, `idempotency_key_reused`.
         Conflict: `external_id_exists`, `idempotency_in_progress`.
+        Unavailable: `reconciling`, after a restore.
     """
     assert idempotency is not None or new.external_id is not None, "checked where it came in"
     assert request.return_url is None, "the order has it"

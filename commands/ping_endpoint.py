@@ -5,7 +5,7 @@ from commands.caller import Caller, Idempotency
 from commands.change_merchant import change_merchant, once_of_merchant
 from commands.ports import Ports
 from commands.read_endpoint import read_endpoint
-from domain.endpoints import TestEndpoint
+from domain.endpoints import PingEndpoint
 
 
 async def ping_endpoint(
@@ -21,7 +21,7 @@ async def ping_endpoint(
     endpoint = await read_endpoint(ports, caller, endpoint_id)
 
     async def attempt() -> ShownEndpoint:
-        command = TestEndpoint(endpoint_id=endpoint.id)
+        command = PingEndpoint(endpoint_id=endpoint.id)
         await change_merchant(
             ports, caller, command, idempotency=idempotency, subject=endpoint.id, status=202
         )

@@ -1,1 +1,1 @@
-"""What is true: pure rules about money, orders and merchants. No I/O, no clock, no randomness."""
+"""What is true: pure rules of money, orders and merchants. Only `ids` asks the clock and chance."""

@@ -99,16 +99,14 @@ class RotateSecret(Command, frozen=True, kw_only=True):
     secret_id: str
 
 
-class TestEndpoint(Command, frozen=True, kw_only=True):
+class PingEndpoint(Command, frozen=True, kw_only=True):
     """Send a `test.ping`."""
-
-    __test__ = False
 
     endpoint_id: str
 
 
 EndpointCommand: TypeAlias = (
-    AddEndpoint | ChangeEndpoint | RemoveEndpoint | RotateSecret | TestEndpoint
+    AddEndpoint | ChangeEndpoint | RemoveEndpoint | RotateSecret | PingEndpoint
 )
 EndpointEvent: TypeAlias = (
     e.EndpointAdded
@@ -139,7 +137,7 @@ def decide(endpoints: tuple[Endpoint, ...], command: EndpointCommand) -> tuple[E
         case RotateSecret():
             rotated = e.EndpointSecretRotated(endpoint_id=endpoint.id, secret_id=command.secret_id)
             return (rotated,)
-        case TestEndpoint():
+        case PingEndpoint():
             endpoint.refuse_disabled()
             return (e.EndpointTested(endpoint_id=endpoint.id),)
         case _:

@@ -15,6 +15,7 @@ PREFIXES: Final = (
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_SHIFTS: Final = tuple(range(120, -1, -10))
 _SHAPE: Final = re.compile(r"([a-z]{2,3})_([0-7][0-9a-hjkmnp-tv-z]{25})")
 
 _lock = threading.Lock()
@@ -41,9 +42,6 @@ def new_id(prefix: str) -> str:
     assert prefix in PREFIXES, prefix
     value = _uuid7()
     return f"{prefix}_" + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
-
-
-_SHIFTS: Final = tuple(range(120, -1, -10))
 
 
 def named_id(prefix: str, *names: str) -> str:

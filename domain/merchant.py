@@ -192,7 +192,7 @@ def decide(  # noqa: C901 - one case per command
             | endpoints.ChangeEndpoint()
             | endpoints.RemoveEndpoint()
             | endpoints.RotateSecret()
-            | endpoints.TestEndpoint()
+            | endpoints.PingEndpoint()
         ):
             return endpoints.decide(merchant.endpoints, command)
         case _:

@@ -1,4 +1,4 @@
-"""WHAT WE SHOW: disposable read models, one per file; each is one line of `PROJECTIONS`."""
+"""What we show: disposable read models, one per file; each is one line of `PROJECTIONS`."""
 
 from typing import Final
 

@@ -81,7 +81,6 @@ class StatisticsView:
     version = 1
     tables = ("statistics", "statistics_orders")
     streams = ("ord_",)
-    per_stream = False
 
     def schema(self, n: int) -> sql.Composed:
         """Return the DDL of generation `n`."""

@@ -264,6 +264,7 @@ class TransactionsView:
 
 
 Changed = dict[tuple[str, str], tuple[Transaction, int]]
+"""By order and movement: the movement as it is now, and the position that changed it last."""
 
 
 def changes(

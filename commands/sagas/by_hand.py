@@ -45,8 +45,9 @@ class ByHand(PaymentSaga):
         """Record all that the processor shows of a subject's attempt.
 
         Raises:
-            NotFound: no such order, or it has no such subject.
-            Rejected: `still_in_doubt`, the processor does not show it, or shows nothing new.
+            NotFound: no such order.
+            Rejected: `invalid_status`, it has no such subject; `still_in_doubt`, the processor does
+                not show it, or shows nothing new.
         """
         act = await self._act(order_id, subject)
         before = act.order.version
@@ -72,9 +73,10 @@ class ByHand(PaymentSaga):
             fence: close it where the processor cannot be asked, too: it will never capture.
 
         Raises:
-            NotFound: no such order or attempt.
-            Rejected: `invalid_status`, it is closed already; `charged`, the processor says
-                otherwise, and what it says is recorded; `still_in_doubt`, it says nothing.
+            NotFound: no such order.
+            Rejected: `invalid_status`, it has no such attempt, or that is closed already;
+                `charged`, the processor says otherwise, and what it says is recorded;
+                `still_in_doubt`, it says nothing.
         """
         act = await self._act(order_id, attempt_id)
         attempt, _ = attempt_and_processor(act)
@@ -126,7 +128,8 @@ class ByHand(PaymentSaga):
         row = DueRow(order_id=order_id, subject=subject, operation="by_hand", tries=2)
         act = await self.prepared(row, order, rows[-1].metadata.event_id)
         if act.attempt is None and not any_subject:
-            raise Rejected("invalid_status", f"{order_id} has no attempt, capture or refund of it.")
+            message = f"{order_id} has no attempt, capture or refund {subject}."
+            raise Rejected("invalid_status", message)
         return act
 
     async def _take(self, act: Act, seen: Observed) -> None:

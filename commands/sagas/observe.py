@@ -1,4 +1,4 @@
-"""What a processor says it has, turned into facts for the order. Pure."""
+"""What a processor says it has, turned into facts for the order. Pure, but for new ids."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -174,7 +174,7 @@ class DiscrepancyFound(Event, frozen=True, kw_only=True, tag="order.discrepancy_
 
 
 class DiscrepancyResolved(Event, frozen=True, kw_only=True, tag="order.discrepancy_resolved.v1"):
-    """An operator settled a discrepancy. `how` and `evidence` are theirs, sealed."""
+    """An operator settled a discrepancy; `evidence` is what they say of it, sealed."""
 
     subject: str
     how: Literal["accepted_ours", "written_off"]

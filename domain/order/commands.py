@@ -31,7 +31,7 @@ class CreateOrder(Command, frozen=True, kw_only=True):
 
 
 class Pay(Command, frozen=True, kw_only=True):
-    """Try one processor, as routing decided. `account` fields pin whose money it is.
+    """Try one processor, as routing decided, at this account, with this version of its credentials.
 
     `hosted`: the customer pays on our own page.
     """

@@ -110,7 +110,7 @@ class Capture(State, frozen=True, kw_only=True):
 
 
 class Refund(State, frozen=True, kw_only=True):
-    """One refund; `reversed` after it had succeeded is `failed` with the reversal's code."""
+    """One refund; one that had succeeded and came back is `failed`, with the code of its return."""
 
     id: str
     attempt_id: str

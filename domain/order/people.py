@@ -1,4 +1,4 @@
-"""What of an order waits for a person: a pure function of its state and of how often was tried."""
+"""What of an order waits for a person: a pure function of its state, its steps' tries and time."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

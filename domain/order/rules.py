@@ -12,12 +12,12 @@ from domain.routing import Decision, Failover
 
 Events: TypeAlias = tuple[e.OrderEvent, ...]
 
-ATTEMPTS_MAX = 10
-"""How often a customer may try to pay one order."""
+ATTEMPTS_MAX: Final = 10
+"""Attempts of one order, failovers among them."""
 
-
-STRAY_REFUNDS_MAX = 5
+STRAY_REFUNDS_MAX: Final = 5
 """How often stray money is sent back before a person has to look."""
+
 CREDENTIALS_DESTROYED: Final = "credentials_destroyed"
 """Cause of a doubt that no lookup can end: whoever could ask the processor was removed by force."""
 

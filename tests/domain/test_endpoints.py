@@ -13,9 +13,9 @@ from domain.endpoints import (
     ChangeEndpoint,
     Endpoint,
     EndpointCommand,
+    PingEndpoint,
     RemoveEndpoint,
     RotateSecret,
-    TestEndpoint,
     decide,
     evolve,
 )
@@ -86,12 +86,12 @@ def test_a_replaced_secret_signs_for_a_day() -> None:
 def test_a_disabled_endpoint_gets_no_ping_and_a_removed_one_is_unknown() -> None:
     made = after(add(), ChangeEndpoint(endpoint_id="whe_1", status="disabled"))
     with pytest.raises(Rejected) as refused:
-        decide(made, TestEndpoint(endpoint_id="whe_1"))
+        decide(made, PingEndpoint(endpoint_id="whe_1"))
     assert refused.value.code == "endpoint_disabled"
     assert decide(made, RemoveEndpoint(endpoint_id="whe_1")) == (
         e.EndpointRemoved(endpoint_id="whe_1"),
     )
     gone = after(RemoveEndpoint(endpoint_id="whe_1"), before=made)
-    for command in (TestEndpoint(endpoint_id="whe_1"), RemoveEndpoint(endpoint_id="whe_1")):
+    for command in (PingEndpoint(endpoint_id="whe_1"), RemoveEndpoint(endpoint_id="whe_1")):
         with pytest.raises(NotFound):
             decide(gone, command)
