@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sysconfig
-import time
 from pathlib import Path
 from typing import Self
 
@@ -15,17 +14,16 @@ from adapters.embedded import folder
 from adapters.embedded.process import (
     LOOPBACK,
     EmbeddedError,
+    becomes_ready,
     end,
+    failed,
     free_port,
-    last_lines,
     open_log,
-    pause,
     spawn,
     works_in,
 )
 
 USER = "loop"
-READY_S = 60  # recovery of the stored streams included
 LEFTOVER_S = 30
 BIND_TRIES_MAX = 5
 _BIND_FAILED = "address already in use"
@@ -150,23 +148,18 @@ class EmbeddedNats:
             if self._ready(self._process, monitor, start):
                 return port, monitor
             taken += [port, monitor]
-        raise self._failed("NATS found no port to listen on", 0)
+        raise failed("NATS found no port to listen on", self._log, 0)
 
     def _ready(self, process: subprocess.Popen[bytes], monitor: int, start: int) -> bool:
         """Wait for health; False if somebody took one of the ports meanwhile."""
-        deadline = time.monotonic() + READY_S
-        while process.poll() is None:
-            if _healthy(monitor) and process.poll() is None:
-                return True
-            if time.monotonic() > deadline:
-                raise self._failed(f"NATS is not ready after {READY_S} s", start)
-            pause()
-        if _BIND_FAILED in last_lines(self._log, start=start):
-            return False
-        raise self._failed(f"NATS ended with code {process.returncode}", start)
-
-    def _failed(self, what: str, start: int) -> EmbeddedError:
-        return EmbeddedError(f"{what}; {self._log} ends:\n{last_lines(self._log, start=start)}")
+        return becomes_ready(
+            process,
+            lambda: _healthy(monitor) and process.poll() is None,
+            name="NATS",
+            log=self._log,
+            start=start,
+            port_taken=_BIND_FAILED,
+        )
 
 
 def _healthy(monitor: int) -> bool:

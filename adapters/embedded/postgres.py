@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -16,20 +15,20 @@ import psycopg
 from adapters.embedded import folder, identity
 from adapters.embedded.process import (
     LOOPBACK,
+    READY_S,
     EmbeddedError,
     RunAs,
+    becomes_ready,
     end,
+    failed,
     free_port,
-    last_lines,
     open_log,
-    pause,
     spawn,
     works_in,
 )
 
 NAME = "loop"  # of the database and of its owner
 STANDARD_PORT = 5432  # left to whoever has a server of their own
-READY_S = 60  # recovery after a crash included
 INITDB_S = 120
 LEFTOVER_S = 30
 BIND_TRIES_MAX = 5
@@ -184,7 +183,7 @@ class EmbeddedPostgres:
             end(initdb)
             password_file.unlink()
         if code != 0:
-            raise self._failed("initdb failed", start)
+            raise failed("initdb failed", self._log, start)
         folder.move(new, self._cluster)
 
     def _serve(self, binary: Path, run_as: RunAs, log: int, lock: int) -> int:
@@ -207,22 +206,24 @@ class EmbeddedPostgres:
             if self._ready(self._process, start):
                 return port
             taken.append(port)
-        raise self._failed("PostgreSQL found no port to listen on", 0)
+        raise failed("PostgreSQL found no port to listen on", self._log, 0)
 
     def _ready(self, process: subprocess.Popen[bytes], start: int) -> bool:
         """Wait for "ready" in postmaster.pid; False if somebody took the port meanwhile."""
-        deadline = time.monotonic() + READY_S
-        while process.poll() is None:
-            with contextlib.suppress(OSError):
-                note = (self._cluster / "postmaster.pid").read_text().splitlines()
-                if note[:1] == [str(process.pid)] and note[_STATUS_LINE:] == ["ready   "]:
-                    return True
-            if time.monotonic() > deadline:
-                raise self._failed(f"PostgreSQL is not ready after {READY_S} s", start)
-            pause()
-        if _BIND_FAILED in last_lines(self._log, start=start):
-            return False
-        raise self._failed(f"PostgreSQL ended with code {process.returncode}", start)
+        return becomes_ready(
+            process,
+            lambda: self._says_ready(process.pid),
+            name="PostgreSQL",
+            log=self._log,
+            start=start,
+            port_taken=_BIND_FAILED,
+        )
+
+    def _says_ready(self, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            note = (self._cluster / "postmaster.pid").read_text().splitlines()
+            return note[:1] == [str(pid)] and note[_STATUS_LINE:] == ["ready   "]
+        return False
 
     def _create_database(self, password: str, port: int) -> None:
         try:
@@ -241,9 +242,6 @@ class EmbeddedPostgres:
                     connection.execute("CREATE DATABASE loop")
         except psycopg.OperationalError as error:
             raise EmbeddedError(f"the embedded PostgreSQL does not let us in: {error}") from error
-
-    def _failed(self, what: str, start: int) -> EmbeddedError:
-        return EmbeddedError(f"{what}; {self._log} ends:\n{last_lines(self._log, start=start)}")
 
 
 def _binaries() -> Path:

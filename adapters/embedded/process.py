@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)  # below Linux' ephemeral range: no client socket sits on our port
 PORT_TRIES_MAX = 200
 LOG_BYTES_MAX = 10_000_000
+READY_S = 60  # recovery of what is stored included
 _TETHER = Path(__file__).with_name("tether.py")
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 
@@ -142,6 +143,45 @@ def last_lines(path: Path, *, start: int = 0, count: int = 12) -> str:
             return "\n".join(log.read().decode(errors="replace").splitlines()[-count:])
     except FileNotFoundError:
         return ""
+
+
+def becomes_ready(
+    process: subprocess.Popen[bytes],
+    is_ready: Callable[[], bool],
+    *,
+    name: str,
+    log: Path,
+    start: int,
+    port_taken: str,
+) -> bool:
+    """Wait until a server that was started is ready; False if somebody took its port meanwhile.
+
+    Args:
+        process: the server.
+        is_ready: looks whether it is.
+        name: what errors call it.
+        log: what it writes.
+        start: byte of the log where this start begins.
+        port_taken: what the log says when the port was taken.
+
+    Raises:
+        EmbeddedError: it ended, or is not ready after `READY_S` (last log lines).
+    """
+    deadline = time.monotonic() + READY_S
+    while process.poll() is None:
+        if is_ready():
+            return True
+        if time.monotonic() > deadline:
+            raise failed(f"{name} is not ready after {READY_S} s", log, start)
+        pause()
+    if port_taken in last_lines(log, start=start):
+        return False
+    raise failed(f"{name} ended with code {process.returncode}", log, start)
+
+
+def failed(what: str, log: Path, start: int) -> EmbeddedError:
+    """Return the error of a server, with the last lines that its log has after byte `start`."""
+    return EmbeddedError(f"{what}; {log} ends:\n{last_lines(log, start=start)}")
 
 
 def pause() -> None:
