@@ -1,7 +1,7 @@
 """What a read model is: tables, and a fold of the log into them that knows no engine."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, LiteralString, Protocol, TypeAlias, TypeVar, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, LiteralString, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 from psycopg import AsyncConnection, sql
@@ -84,6 +84,11 @@ def named(statement: LiteralString, n: int, **names: str) -> sql.Composed:
     """Fill the names of generation `n` into a statement: `{orders}` becomes `orders_v{n}`."""
     tables = {key: sql.Identifier(f"{name}_v{n}") for key, name in names.items()}
     return sql.SQL(statement).format(**tables)
+
+
+def columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Return rows, at least one, as the arrays that `unnest` takes: one per column."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 class Page(msgspec.Struct, Generic[S], frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from psycopg import sql
 from domain.events import Recorded
 from domain.metadata import Mode
 from domain.order.state import Order, OrderStatus
-from projections.base import Connection, Page, fold_streams, named
+from projections.base import Connection, Page, columns, fold_streams, named
 from projections.order_state import decode_state, encode_state, fold_row, load_states
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,8 +100,8 @@ class OrdersView:
         """
         before = await load_states(db, named(_LOAD, n, orders="orders"), batch)
         after = fold_streams(before, batch, fold_row)
-        columns = zip(*(columns_of(*kept) for kept in after.values()), strict=True)
-        await db.execute(named(_SAVE, n, orders="orders"), [list(column) for column in columns])
+        rows = columns(columns_of(*kept) for kept in after.values())
+        await db.execute(named(_SAVE, n, orders="orders"), rows)
 
     async def mark_stale(self, db: Connection, n: int, stream_id: str, position: int) -> None:
         """Note in the order's row that it is not up to date."""

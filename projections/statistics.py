@@ -16,7 +16,7 @@ from psycopg import sql
 from domain.events import Recorded
 from domain.metadata import Mode
 from domain.order.state import Order, OrderStatus
-from projections.base import Connection, fold_streams, named
+from projections.base import Connection, columns, fold_streams, named
 from projections.order_state import encode_state, fold_row, load_states
 
 _SCHEMA: Final = """
@@ -95,18 +95,14 @@ class StatisticsView:
         before = await load_states(db, named(_LOAD, n, **_NAMES), batch)
         after = [order for order, _ in fold_streams(before, batch, fold_row).values()]
         states = [(order.id, encode_state(order)) for order in after]
-        await db.execute(named(_SAVE, n, **_NAMES), _columns(states))
+        await db.execute(named(_SAVE, n, **_NAMES), columns(states))
         changes = _changes(before.values(), after)
         if not changes:
             return
-        await db.execute(named(_ADD, n, **_NAMES), _columns(changes))
+        await db.execute(named(_ADD, n, **_NAMES), columns(changes))
         left = [change[:6] for change in changes if change[6] < 0]
         if left:
-            await db.execute(named(_CLEAN, n, **_NAMES), _columns(left))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+            await db.execute(named(_CLEAN, n, **_NAMES), columns(left))
 
 
 def _changes(before: Iterable[Order], after: Iterable[Order]) -> list[tuple[Any, ...]]:

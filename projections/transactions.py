@@ -12,7 +12,7 @@ from domain.events import Recorded
 from domain.metadata import Mode
 from domain.order.parts import Attempt, Capture, Dispute, Refund
 from domain.order.state import Order
-from projections.base import Connection, named
+from projections.base import Connection, columns, named
 from projections.order_state import encode_state, fold_row, load_states
 
 TransactionType = Literal["authorization", "capture", "refund", "void", "dispute"]
@@ -243,8 +243,8 @@ class TransactionsView:
         states = [list(touched), [encode_state(order) for order in touched.values()]]
         await db.execute(named(_SAVE_STATES, n, **_NAMES), states)
         if changed:
-            columns = zip(*(columns_of(*kept) for kept in changed.values()), strict=True)
-            await db.execute(named(_SAVE, n, **_NAMES), [list(column) for column in columns])
+            rows = columns(columns_of(*kept) for kept in changed.values())
+            await db.execute(named(_SAVE, n, **_NAMES), rows)
 
     async def mark_stale(self, db: Connection, n: int, stream_id: str, position: int) -> None:
         """Note in the order's rows that they are not up to date."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from domain.events import Recorded
 from domain.ids import new_id
-from projections.base import Connection, named
+from projections.base import Connection, columns, named
 
 _NAMES: Final = {"webhook_events": "webhook_events", "webhook_endpoints": "webhook_endpoints"}
 
@@ -104,4 +104,4 @@ def delivery_columns(pairs: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         first = (endpoint_id, lane) not in lanes
         lanes.add((endpoint_id, lane))
         rows.append((*pair, new_id("whd"), lane, first))
-    return [list(column) for column in zip(*rows, strict=True)]
+    return columns(rows)

@@ -16,7 +16,7 @@ from domain import events as e
 from domain.events import Recorded
 from domain.metadata import Mode
 from domain.public_events import EventType, public_type
-from projections.base import Connection, named
+from projections.base import Connection, columns, named
 from projections.webhook_deliveries import deliver
 
 _SCHEMA: Final = """
@@ -247,8 +247,8 @@ class WebhooksView:
         counts = await self._counts(db, n, batch)
         found = list(told(batch, counts, modes))
         if found:
-            columns = zip(*(msgspec.structs.astuple(one) for one in found), strict=True)
-            await db.execute(named(_SAVE, n, **_NAMES), [list(column) for column in columns])
+            rows = columns(msgspec.structs.astuple(one) for one in found)
+            await db.execute(named(_SAVE, n, **_NAMES), rows)
         await deliver(db, n, batch)
 
     async def _note_wants(
