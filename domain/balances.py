@@ -7,7 +7,8 @@
 - `available`: `payable` less `disputed`: captured, less what was refunded, lost in disputes, kept
   as fees or paid out, and less what a dispute has withdrawn. It is below zero when the merchant
   owes.
-- `paidOut`: `bank`, what the processors say they paid out, less what they took back.
+- `paidOut`: `bank`, what the processors say they paid out, less what they took back. Of one order
+  it is `bank_contra`: what the payouts' lines about it came to.
 
 `available` + `pending` is what the processors hold (`receivable`), and of what they paid out that
 which no order explains yet (`bank` less `bank_contra`, and `fx`).
@@ -35,17 +36,21 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     paid_out: int
 
 
-def balances(accounts: Iterable[AccountTotals]) -> list[Balance]:
-    """Return the balances of one merchant's accounts, by currency."""
+def balances(accounts: Iterable[AccountTotals], *, of_order: bool = False) -> list[Balance]:
+    """Return the balances of one merchant's accounts, by currency.
+
+    `of_order`: the accounts hold what one order moved, and a payout as a whole is no order's.
+    """
+    bank = "bank_contra" if of_order else "bank"
     totals: dict[str, dict[str, int]] = {}
     for account, currency, debited, credited in accounts:
         kinds = totals.setdefault(currency, {})
         kind = account.partition(":")[0]
         kinds[kind] = kinds.get(kind, 0) + balance(account, debited, credited)
-    return [_balance(currency, totals[currency]) for currency in sorted(totals)]
+    return [_balance(currency, totals[currency], bank) for currency in sorted(totals)]
 
 
-def _balance(currency: str, kinds: dict[str, int]) -> Balance:
+def _balance(currency: str, kinds: dict[str, int], bank: str) -> Balance:
     disputed = kinds.get("disputed", 0)
     return Balance(
         currency=currency,
@@ -53,5 +58,5 @@ def _balance(currency: str, kinds: dict[str, int]) -> Balance:
         pending=kinds.get("suspense", 0),
         held=kinds.get("holds", 0),
         disputed=disputed,
-        paid_out=kinds.get("bank", 0),
+        paid_out=kinds.get(bank, 0),
     )

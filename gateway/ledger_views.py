@@ -24,7 +24,11 @@ class BalanceView(View, frozen=True, kw_only=True):
     held: Annotated[int, Meta(description="`holds`: authorized, not captured.")]
     disputed: Annotated[int, Meta(description="`disputed`: withdrawn, not decided.")]
     paid_out: Annotated[
-        int, Meta(description="`bank`: paid out by the processors, ever, as they report it.")
+        int,
+        Meta(
+            description="`bank`: paid out by the processors, ever, as they report it; with "
+            "`orderId` what of it that order explains."
+        ),
     ]
 
 

@@ -1,6 +1,6 @@
 """One row per movement of an order: authorization, capture, refund, void, dispute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -10,7 +10,8 @@ from psycopg.rows import class_row
 
 from domain.events import Recorded
 from domain.metadata import Mode
-from domain.order.parts import Attempt, Capture, Dispute, Refund
+from domain.money import Money
+from domain.order.parts import Attempt, Capture, Dispute, Refund, Release
 from domain.order.state import Order
 from projections.base import Connection, columns, named
 from projections.order_state import encode_state, fold_row, load_states
@@ -52,8 +53,7 @@ def _movements(order: Order) -> list[Transaction]:
     found = [_authorization(order, attempt) for attempt in order.attempts]
     found.extend(_capture(order, capture) for capture in order.captures)
     found.extend(_refund(order, refund) for refund in order.refunds if refund.kind == "merchant")
-    if order.releases:
-        found.extend(_voids(order))
+    found.extend(_voids(order))
     found.extend(_dispute(order, dispute) for dispute in order.disputes)
     return found
 
@@ -121,7 +121,7 @@ def _moved(order: Order, kind: TransactionType, part: Capture | Refund) -> Trans
 def _voids(order: Order) -> list[Transaction]:
     """Return one movement per release of held money, numbered where an attempt has several."""
     found: list[Transaction] = []
-    for release in order.releases:
+    for release in (*order.releases, *_left(order)):
         if release.amount.minor == 0:
             continue
         stem = "void_" + release.attempt_id.removeprefix("att_")
@@ -140,6 +140,30 @@ def _voids(order: Order) -> list[Transaction]:
         )
         found.append(void)
     return found
+
+
+def _left(order: Order) -> Iterator[Release]:
+    """Give what final captures left of a hold: it went back with them, nobody asked for a void."""
+    for attempt in order.attempts:
+        captures = [
+            part
+            for part in order.captures
+            if part.attempt_id == attempt.id and part.status == "succeeded"
+        ]
+        if attempt.authorized is None or not captures:
+            continue
+        gone = sum(r.amount.minor for r in order.releases if r.attempt_id == attempt.id)
+        taken = sum(part.amount.minor for part in captures)
+        held = attempt.held.minor if attempt.held else 0
+        left = attempt.authorized.minor - taken - gone - held
+        if left > 0:
+            yield Release(
+                attempt_id=attempt.id,
+                processor=attempt.processor,
+                amount=Money(left, attempt.authorized.currency),
+                created_at=captures[-1].updated_at,
+                cause="voided",
+            )
 
 
 def _dispute(order: Order, dispute: Dispute) -> Transaction:
@@ -224,7 +248,7 @@ class TransactionsView:
     """The projection `transactions`; see `projections.base.PerStream`."""
 
     name = "transactions"
-    version = 1
+    version = 2
     tables = ("transactions", "transactions_state")
     streams = ("ord_",)
 

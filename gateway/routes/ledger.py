@@ -40,7 +40,8 @@ BALANCES = Operation(
         "our will and is on its way back: it is not yours. `held` (`holds`) is authorized and not "
         "captured. `disputed` is withdrawn by disputes that are not decided. `paidOut` (`bank`) is "
         "what the processors say they paid out; `available` goes down as orders explain it "
-        "(`bank_contra`)." + _MOMENT
+        "(`bank_contra`), and with `orderId` it is what the payouts' lines about the order came to."
+        + _MOMENT
     ),
     scope="ledger:read",
     answer=BalancesView,
@@ -93,7 +94,10 @@ async def read_balances(request: Request[Any, Any, Any]) -> Response[bytes]:
     caller = await authenticated(request, "ledger:read")
     asked = query(request, BalancesQueryString)
     found = await deps_of(request).read_models.ledger_accounts(_ledger_query(caller, asked))
-    sums = balances((a.account, a.currency, a.debits, a.credits) for a in found.rows)
+    sums = balances(
+        ((a.account, a.currency, a.debits, a.credits) for a in found.rows),
+        of_order=asked.order_id is not None,
+    )
     view = balances_view(sums, caller.mode, position=found.as_of_position, at=found.as_of)
     return answer(view)
 

@@ -44,7 +44,7 @@ class Books:
         """Give what is not empty, as it is told."""
         return {key: shown(key[0], debited) for key, debited in self.sums.items() if debited}
 
-    def figures(self) -> dict[str, dict[str, int]]:
+    def figures(self, paid: str = "bank") -> dict[str, dict[str, int]]:
         """Give the five figures of every currency that has one."""
         found: dict[str, dict[str, int]] = {}
         for (account, currency), amount in self.accounts().items():
@@ -52,7 +52,7 @@ class Books:
             kind = account.partition(":")[0]
             for figure, names in (
                 ("available", ("payable",)), ("pending", ("suspense",)), ("held", ("holds",)),
-                ("disputed", ("disputed",)), ("paidOut", ("bank",)),
+                ("disputed", ("disputed",)), ("paidOut", (paid,)),
             ):  # fmt: skip
                 of[figure] += amount if kind in names else 0
             of["available"] -= amount if kind == "disputed" else 0
@@ -132,14 +132,11 @@ class Auditor:
         return found
 
     def _told(self, order_id: str) -> Counter[str]:
-        """Sum what the list of an order's movements says.
-
-        This shop's captures are final: what one leaves of a hold goes back with it.
-        """
+        """Sum what the list of an order's movements says."""
         told: Counter[str] = Counter()
         for one in self._movements(order_id, "success"):
             told[one["type"]] += one["amount"]
-        held = told["authorization"] - told["void"] if not told["capture"] else 0
+        held = told["authorization"] - told["capture"] - told["void"]
         return Counter(captured=told["capture"], refunded=told["refund"], held=held)
 
     def _movements(self, order_id: str, status: str | None = None) -> list[Json]:

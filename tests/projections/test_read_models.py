@@ -1,7 +1,9 @@
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from domain import events as e
 from domain.ids import new_id
 from domain.metadata import Actor, Metadata
 from domain.money import Money
-from domain.order.evolve import fold
+from domain.order.evolve import evolve, fold
 from domain.order.state import Order
 from projections import PROJECTIONS, orders, transactions
 from projections.base import PerStream
@@ -27,6 +29,7 @@ from projections.orders import Cursor, Filters, OrdersView
 from replay.compare import compare
 from replay.follow import follow
 from tests.domain.catalogue import EXAMPLES
+from tests.domain.histories import Life
 from tests.history import START, History, created, endpoint_added, life, routed
 from tests.waiting import running, until
 
@@ -346,6 +349,55 @@ def test_a_movement_fails_with_its_attempt_and_a_void_follows_a_release() -> Non
         ("authorization", "success", "att_2", None),
         ("authorization", "failed", "att_1", "do_not_honor"),
     ]
+
+
+def _captured(part: str, amount: int, released: int, remaining: int) -> e.OrderCaptured:
+    return e.OrderCaptured(
+        attempt_id="att_1",
+        capture_id=f"cap_{part}",
+        processor="stripe",
+        processor_id=f"ch_{part}",
+        amount=Money(amount, "USD"),
+        released=Money(released, "USD"),
+        remaining=Money(remaining, "USD"),
+    )
+
+
+def test_what_a_final_capture_leaves_of_a_hold_is_a_void() -> None:
+    money = Money(1000, "USD")
+    facts: list[e.OrderEvent] = [
+        created(),
+        routed("att_1", money),
+        e.OrderAuthorized(attempt_id="att_1", processor="stripe", payment_id="pi", amount=money),
+        _captured("a", 300, 0, 700),
+        _captured("b", 400, 300, 0),
+    ]
+    kept, final = [
+        transactions.transactions(o) for n in (4, 5) if (o := fold(_recorded(facts[:n])))
+    ]
+    assert [(t.type, t.amount_minor) for t in kept] == [("capture", 300), ("authorization", 1000)]
+    voids = [(t.id, t.amount_minor, t.status, t.processor_transaction_id) for t in final
+             if t.type == "void"]  # fmt: skip
+    assert voids == [("void_1", 300, "success", "pi")]
+
+
+def test_what_was_authorized_was_captured_given_back_or_is_held() -> None:
+    voided: Counter[bool] = Counter()
+    for seed in range(700):
+        life, order = Life(Random(seed)), None
+        while life.count < 40:
+            life.step()
+        for row in _recorded(life.events):
+            order = evolve(order, row.data, row.metadata, stream_id="ord_a")
+            if order.discrepancies:
+                break
+            sums: Counter[str] = Counter()
+            for one in transactions.transactions(order):
+                sums[one.type] += one.amount_minor if one.status == "success" else 0
+            held = sum(a.held.minor for a in order.attempts if a.held is not None)
+            assert sums["authorization"] - sums["capture"] - sums["void"] == held, row.data
+            voided[sums["void"] > 0 and sums["capture"] > 0] += 1
+    assert voided[True] > 20
 
 
 def _recorded(facts: list[e.OrderEvent], stream_id: str = "ord_a") -> Iterator[e.Recorded]:
