@@ -25,7 +25,7 @@ def verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> No
     """
     given = next(v for k, v in headers.items() if k.lower() == "x-razorpay-signature").encode()
     good = False
-    for secret in secrets:
+    for secret in filter(None, secrets):
         wanted = hmac.digest(secret.encode(), raw, hashlib.sha256).hex().encode()
         good |= hmac.compare_digest(wanted, given)
     if not good:

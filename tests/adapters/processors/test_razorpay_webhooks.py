@@ -5,10 +5,11 @@ import hmac
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from adapters.processors.razorpay import RazorpayProcessor
-from commands.processor import Hint
+from commands.processor import CheckoutProof, Credentials, Hint
 
 SECRET, OLD = "shared", "shared before"
 PAYMENT = {"id": "pay_1", "order_id": "order_1", "notes": {"attempt_id": "att_1"}}
@@ -40,6 +41,35 @@ def test_r11_an_event_is_known_by_its_body() -> None:
     )
     assert parse(raw, signed(raw)) == [hint]
     assert parse(raw, signed(raw) | {"x-razorpay-event-id": "another"}) == [hint]
+
+
+def test_what_razorpays_sdks_sign_is_good() -> None:
+    raw = (
+        '{"entity":"event","event":"payment.captured","payload":{"payment":{"entity":'
+        '{"id":"pay_1","order_id":"order_1","notes":{"attempt_id":"att_1"},'
+        '"description":"Café ₹ 🍯"}}}}'
+    ).encode()
+    signature = "fbc654c3e7b13e35b2d29f318dbf91b4b3c5b64f02bd60034e29cf0e4f37e476"
+    (hint,) = parse(raw, {"x-razorpay-signature": signature}, "", "123456")
+    assert (hint.reference, hint.payment_id) == ("order_1", "pay_1")
+    for wrong in (signature[:-1] + "7", signature.upper(), "", "ü"):
+        with pytest.raises(ValueError, match="does not verify"):
+            parse(raw, {"x-razorpay-signature": wrong}, "123456")
+    empty = {"x-razorpay-signature": signed(raw, "")["X-Razorpay-Signature"]}
+    with pytest.raises(ValueError, match="does not verify"):
+        parse(raw, empty, "")
+
+
+def test_the_checkouts_signature_of_razorpays_own_example_is_good() -> None:
+    signature = "b2335e3b0801106b84a7faff035df56ecffde06918c9ddd1f0fafbb37a51cc89"
+    keys = Credentials({"key_id": "rzp_test_1", "key_secret": "key_secret"})
+    order, payment = "fake_order_id", "fake_payment_id"
+    given = CheckoutProof(reference=order, payment_id=payment, signature=signature)
+    assert RazorpayProcessor().proves(given, order, keys)
+    assert not RazorpayProcessor().proves(given, "order_1", keys)
+    assert not RazorpayProcessor().proves(given, order, Credentials({"key_secret": ""}))
+    other = msgspec.structs.replace(given, payment_id="pay_1")
+    assert not RazorpayProcessor().proves(other, order, keys)
 
 
 def test_r12_every_active_secret_is_tried() -> None:

@@ -68,6 +68,32 @@ def test_every_active_secret_is_tried_and_every_signature_read() -> None:
     assert parse(raw, {"stripe-signature": spaced})
 
 
+@pytest.mark.parametrize(
+    ("secret", "signature"),
+    [
+        ("whsec_test_secret", "849006c5c10b2b25fc0a055d4e78a69d4d5e85e8d2062cb7e4ec1fc4d554d829"),
+        ("whsec_Grüße", "8103afddeb4719e4d409bd1758c4ef9f04c0f88b81afb3a50ef4ac8d794a129e"),
+    ],
+)
+def test_what_stripes_sdk_for_node_signs_is_good(secret: str, signature: str) -> None:
+    raw = (
+        '{"id":"evt_1","object":"event","type":"payment_intent.succeeded","data":{"object":'
+        '{"id":"pi_1","object":"payment_intent","description":"Café ₹ 🍯",'
+        '"metadata":{"attempt_id":"att_1"}}}}'
+    ).encode()
+    wrong = "0" * 64
+    for header in (
+        f"t={NOW},v1={signature}",
+        f"t={NOW},v1={wrong},v1={signature},v0={wrong}",
+        f"v1={signature},t={NOW},v2=of_next_year",
+    ):
+        (hint,) = parse(raw, {"stripe-signature": header}, "", OLD, secret)
+        assert (hint.reference, hint.attempt_id) == ("pi_1", "att_1")
+    for header in (f"t={NOW},v0={signature}", f"t={NOW + 1},v1={signature}", f"t={NOW},v1={wrong}"):
+        with pytest.raises(ValueError, match="does not verify"):
+            parse(raw, {"stripe-signature": header}, secret)
+
+
 @pytest.mark.parametrize("at", [NOW - 301, NOW + 301, NOW + 31_536_000])
 def test_neither_old_nor_future_timestamps_are_taken(at: int) -> None:
     with pytest.raises(ValueError, match="does not verify"):
@@ -88,6 +114,7 @@ def corner(name: str) -> tuple[bytes, dict[str, str], tuple[str, ...]]:
         "altered": (raw + b" ", signed(raw), (SECRET,)),
         "another secret": (raw, signed(raw, "whsec_x"), (SECRET, OLD)),
         "no secret": (raw, signed(raw), ()),
+        "an empty secret": (raw, signed(raw, ""), ("",)),
         "no header": (raw, {}, (SECRET,)),
         "empty header": (raw, {"stripe-signature": ""}, (SECRET,)),
         "no timestamp": (raw, {"stripe-signature": header.partition(",")[2]}, (SECRET,)),
@@ -104,8 +131,8 @@ def corner(name: str) -> tuple[bytes, dict[str, str], tuple[str, ...]]:
 
 @pytest.mark.parametrize(
     "name",
-    ["altered", "another secret", "no secret", "no header", "empty header", "no timestamp",
-     "two timestamps", "no number", "only v0", "not ASCII", "not UTF-8", "a list", "no JSON",
+    ["altered", "another secret", "no secret", "an empty secret", "no header", "empty header",
+     "no timestamp", "two timestamps", "no number", "only v0", "not ASCII", "not UTF-8", "a list", "no JSON",
      "no object"],
 )  # fmt: skip
 def test_whatever_is_wrong_is_one_kind_of_error_that_says_no_secret(name: str) -> None:
