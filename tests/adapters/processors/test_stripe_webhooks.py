@@ -132,8 +132,8 @@ def corner(name: str) -> tuple[bytes, dict[str, str], tuple[str, ...]]:
 @pytest.mark.parametrize(
     "name",
     ["altered", "another secret", "no secret", "an empty secret", "no header", "empty header",
-     "no timestamp", "two timestamps", "no number", "only v0", "not ASCII", "not UTF-8", "a list", "no JSON",
-     "no object"],
+     "no timestamp", "two timestamps", "no number", "only v0", "not ASCII", "not UTF-8", "a list",
+     "no JSON", "no object"],
 )  # fmt: skip
 def test_whatever_is_wrong_is_one_kind_of_error_that_says_no_secret(name: str) -> None:
     raw, headers, secrets = corner(name)
