@@ -8,7 +8,7 @@ import msgspec
 from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row
 
-from domain.endpoints import Endpoint
+from domain.endpoints import MISSED_DAYS, Endpoint
 from domain.metadata import Mode
 from domain.public_events import EventType
 from projections.webhook_deliveries import DELIVER, delivery_columns
@@ -169,6 +169,12 @@ WHERE v.merchant_id = %(merchant)s AND v.mode = %(mode)s AND v.position > %(afte
   AND NOT EXISTS (
       SELECT FROM webhook_deliveries d WHERE d.endpoint_id = %(endpoint)s
          AND d.position = v.position AND d.status IN ('delivered', 'pending'))
+  AND (EXISTS (
+          SELECT FROM webhook_deliveries d WHERE d.endpoint_id = %(endpoint)s
+             AND d.position = v.position)
+       OR EXISTS (
+          SELECT FROM events l WHERE l.notification_id = v.position
+             AND l.recorded_at > clock_timestamp() - make_interval(days => %(missed_days)s)))
 ORDER BY v.position LIMIT %(limit)s
 """
 
@@ -202,9 +208,9 @@ async def recover(
 ) -> int:
     """Send an endpoint what it wants of a time and has not got; return how many deliveries.
 
-    Those are dead and failed ones, and events of which there was none, because it was disabled or
-    did not exist. `until` is exclusive. At most 100 000 at once; the next call goes on. `done` is
-    told how many in the database transaction of the last ones.
+    Those are dead and failed ones, and events of the last 30 days of which there was none, because
+    it was disabled or did not exist. `until` is exclusive. At most 100 000 at once; the next call
+    goes on. `done` is told how many in the database transaction of the last ones.
     """
     scheduled, after = 0, 0
     for page in range(1, RECOVER_PAGES_MAX + 1):
@@ -218,6 +224,7 @@ async def recover(
                 "until": until,
                 "after": after,
                 "limit": RECOVER_PAGE,
+                "missed_days": MISSED_DAYS,
             }
             missed = await (await db.execute(_MISSED, values)).fetchall()
             if missed:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
+from domain.endpoints import MISSED_DAYS
+
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -37,6 +39,14 @@ def limit(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 1_000_000:  # noqa: PLR2004 - a sane bound
         raise ValueError("a number from 0 to 1000000")
+    return value
+
+
+def log_days(text: str) -> int:
+    """Read a number of days from 30, for which missed webhooks are looked for, to 3650."""
+    value = int(text)
+    if not MISSED_DAYS <= value <= 3650:  # noqa: PLR2004 - ten years
+        raise ValueError(f"a number of days from {MISSED_DAYS} to 3650")
     return value
 
 

@@ -176,6 +176,13 @@ SETTINGS: Final = (
         "Networks that webhooks may be sent to although they are not public, comma separated; "
         "`loop up` allows loopback.",
     ),
+    Setting(
+        "LOOP_WEBHOOK_LOG_DAYS",
+        "30",
+        v.log_days,
+        "How long the delivery log keeps what was delivered, in days, at least 30; what is dead is "
+        "kept three times as long, what is to be sent until it is.",
+    ),
     Setting("LOOP_LOG_LEVEL", "info", str, "debug, info, warning or error."),
 )
 _EMPTY: Final[dict[Any, Any]] = {Path: None, v.networks: (), v.origins: ()}
@@ -211,6 +218,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trace_ratio: float
     trace_file: Path | None
     webhook_allow_cidrs: tuple[IPv4Network | IPv6Network, ...]
+    webhook_log_days: int
     log_level: str
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from adapters.address_guard import AddressGuard
 from adapters.checkpoints import Checkpoints
 from adapters.dispatcher import ROOM, Dispatcher
 from adapters.feed import Feed
-from adapters.housekeeping import expire_idempotency
+from adapters.housekeeping import expire_deliveries, expire_idempotency
 from adapters.inbox import expire_inbox
 from adapters.inbox_worker import InboxWorker
 from adapters.logins import expire_sessions
@@ -95,11 +95,18 @@ async def _housekeeping(app: Application, stop: asyncio.Event) -> None:
             deleted = await expire_idempotency(app.pool)
             webhooks = await expire_inbox(app.pool)
             sessions = await expire_sessions(app.pool)
+            told = await expire_deliveries(app.pool, app.settings.webhook_log_days)
             await forget_empty(app.pool)
         except psycopg.Error as error:
             log.warning("housekeeping_postponed", error=type(error).__name__)
         else:
-            log.info("expired", idempotency=deleted, webhooks=webhooks, sessions=sessions)
+            log.info(
+                "expired",
+                idempotency=deleted,
+                webhooks=webhooks,
+                sessions=sessions,
+                deliveries=told,
+            )
         await set_within(stop, HOUSEKEEPING_S)
 
 

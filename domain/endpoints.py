@@ -16,6 +16,9 @@ ENDPOINTS_MAX: Final = 16
 OVERLAP: Final = timedelta(hours=24)
 """For how long deliveries are also signed with a secret that was replaced."""
 
+MISSED_DAYS: Final = 30
+"""For how long an event without a delivery was missed; later it may be one that was forgotten."""
+
 FIRST_SECRET: Final = "first"  # noqa: S105 - a name, not a secret
 
 API_VERSIONS: Final = ("2026-11-01",)

@@ -6,6 +6,7 @@ They stand beside the read model: whatever is folded again finds them, and nothi
 from collections.abc import Sequence
 from typing import Any, Final
 
+from domain.endpoints import MISSED_DAYS
 from domain.events import Recorded
 from domain.ids import new_id
 from projections.base import Connection, columns, named
@@ -30,6 +31,8 @@ WITH news AS (
     SELECT v.* FROM {webhook_events} v JOIN parked k
         ON k.projection = 'webhooks' AND k.version = %(n)s AND k.stream_id = ANY(%(parked)s)
        AND v.position >= k.position AND (v.stream_id = k.stream_id OR v.merchant_id = k.stream_id)
+    WHERE EXISTS (SELECT FROM events l WHERE l.notification_id = v.position
+                  AND l.recorded_at > clock_timestamp() - make_interval(days => %(missed_days)s))
 )
 SELECT p.endpoint_id, v.position, v.event_id, v.type, v.merchant_id, v.mode, v.stream_id,
        v.version, v.sequence
@@ -81,7 +84,7 @@ async def deliver(db: Connection, n: int, batch: Sequence[Recorded]) -> None:
         return
     mark, parked, anybody = row
     if anybody:
-        values = {"mark": mark, "n": n, "parked": parked}
+        values = {"mark": mark, "n": n, "parked": parked, "missed_days": MISSED_DAYS}
         cursor = await db.execute(named(_PAIRS, n, **_NAMES), values)
         pairs = await cursor.fetchall()
         if pairs:

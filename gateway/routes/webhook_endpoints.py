@@ -123,8 +123,8 @@ RECOVER = Operation(
     summary="Send again what was missed",
     description=(
         "Schedules every event of a time that the endpoint asks for and has not got: dead and "
-        "failed deliveries, and those that were never made because it was disabled. At most "
-        "100 000 at once; repeat it for more."
+        "failed deliveries, and of the last 30 days those that were never made because it was "
+        "disabled; older ones can be pulled. At most 100 000 at once; repeat it for more."
     ),
     scope="webhooks:write",
     answer=views.RecoveredView,
