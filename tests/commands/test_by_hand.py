@@ -67,14 +67,14 @@ async def test_a_silent_processor_proves_nothing_and_a_fence_sends_late_money_ba
     (order,) = await market.round([await market.order(THREE_DS, BASE)])
     stripe = market.app.ports.processors["stripe"]
     await stripe.aclose()
-    stripe._base_url = unused_url()  # type: ignore[attr-defined]
+    stripe._line._base_url = unused_url()  # type: ignore[attr-defined]
     with pytest.raises(Rejected) as refused:
         await not_charged(market, order)
     assert refused.value.code == "still_in_doubt"
     order = await not_charged(market, order, fence=True)
     assert await fence_of(market, order) == ("operator ada", "ticket 17", "capture_withheld")
     await stripe.aclose()
-    stripe._base_url = market.server.ready.stripe_url  # type: ignore[attr-defined]
+    stripe._line._base_url = market.server.ready.stripe_url  # type: ignore[attr-defined]
     market.authenticate(order)
     order = await market.look_at(order)
     assert [stray.state for stray in order.strays] == ["held"]

@@ -33,7 +33,7 @@ async def move(market: Market, url: str) -> None:
     stripe = market.app.ports.processors["stripe"]
     assert isinstance(stripe, StripeProcessor)
     await stripe.aclose()
-    stripe._base_url = url
+    stripe._line._base_url = url
 
 
 async def key_of(market: Market) -> CircuitKey:

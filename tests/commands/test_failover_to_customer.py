@@ -98,6 +98,6 @@ async def test_a_card_is_read_before_routing_where_a_rule_asks_and_is_unknown_wh
 
     stripe = market.app.ports.processors["stripe"]
     await stripe.aclose()
-    stripe._base_url = unused_url()  # type: ignore[attr-defined]
+    stripe._line._base_url = unused_url()  # type: ignore[attr-defined]
     blind = (await market.order("pm_card_in", BASE)).attempts[0].decision
     assert (blind.rule, blind.inputs.card_brand, blind.inputs.country) == ("fallback", None, None)

@@ -43,12 +43,12 @@ async def test_s1_a_worker_that_cannot_reach_stripe_knows_nothing_of_one_that_di
     # Worker A is dead now: what it was told, nobody knows. B has no way to Stripe.
     await market.app.due.again(row, in_s=0)
     await stripe.aclose()
-    home, stripe._base_url = stripe._base_url, unused_url()  # type: ignore[attr-defined]
+    home, stripe._line._base_url = stripe._line._base_url, unused_url()  # type: ignore[attr-defined]
     (order,) = await market.round([order])
     assert (order.status, len(order.attempts)) == ("processing", 1)
     assert "attempt_fenced" not in await market.shop.events(order.id)
     await stripe.aclose()
-    stripe._base_url = home  # type: ignore[attr-defined]
+    stripe._line._base_url = home  # type: ignore[attr-defined]
     (order,) = await market.settle([order])
     book = market.book(order)
     assert (order.status, book["captured"], len(book["payments"])) == ("captured", BASE, 1)
@@ -237,7 +237,7 @@ async def test_r18_an_amount_that_stripe_cannot_take_goes_elsewhere_with_the_rea
 
 async def test_a_processor_that_is_not_there_is_followed_by_the_next(market: Market) -> None:
     stripe = market.app.ports.processors["stripe"]
-    stripe._base_url = unused_url()  # type: ignore[attr-defined]
+    stripe._line._base_url = unused_url()  # type: ignore[attr-defined]
     (order,) = await market.settle([await market.order(None, BASE)])
     assert [(a.processor, a.proof) for a in order.attempts] == [
         ("stripe", "not_sent"),
