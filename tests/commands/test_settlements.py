@@ -242,6 +242,25 @@ async def test_a_line_is_explained_once_the_order_knows_what_it_is_about(clerk: 
     assert await clerk.again(settlement) == settlement
 
 
+async def test_payouts_of_currencies_with_no_and_with_three_decimals_are_explained(
+    clerk: Clerk,
+) -> None:
+    amounts = {"JPY": 5_000, "KWD": 12_340, "ISK": 1_000}
+    for code, amount in amounts.items():
+        await bought(clerk.market, amount, currency=code)
+    payouts = clerk.paid_out()
+    assert len(payouts) == len(amounts)
+    for payout in payouts:
+        (done,) = await clerk.take_in("stripe", clerk.report(payout))
+        assert open_lines(done.settlement) == {}
+    assert [done.added for done in await clerk.fetch("stripe")] == [0, 0, 0]
+    books, balances = await clerk.books(), await clerk.balances()
+    for code, amount in amounts.items():
+        assert books["receivable", code] == books["payable", code] == 0
+        assert balances[code].paid_out == amount - books["fees", code]
+        assert 0 < books["fees", code] < amount
+
+
 async def test_what_no_report_brings_is_missing_after_some_days(clerk: Clerk) -> None:
     (order,) = await bought(clerk.market, TEN)
     assert await clerk.missing(days=2) == []

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from adapters.sandbox_server.box import Call
-from adapters.sandbox_server.currencies import converted
+from adapters.sandbox_server.currencies import WHOLE_UNITS, converted
 from adapters.sandbox_server.ids import stripe_id
 from adapters.sandbox_server.wire import Json
 
@@ -119,7 +119,8 @@ def balance_transaction(
         amount, exact = converted(amount, currency, wanted, call.now // _DAY_S)
         currency, rate = wanted, float(exact)
     if fee is None:
-        fee = (amount * 29 + 500) // 1000 + _FEE_FIXED
+        step = 100 if currency.upper() in WHOLE_UNITS else 1
+        fee = -(-((amount * 29 + 500) // 1000 + _FEE_FIXED) // step) * step
     details = [
         {
             "amount": fee,
