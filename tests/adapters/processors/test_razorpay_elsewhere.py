@@ -31,7 +31,7 @@ def server() -> Iterator[Wire]:
 
 @pytest.fixture
 async def razorpay(server: Wire) -> AsyncIterator[RazorpayProcessor]:
-    processor = RazorpayProcessor(base_url=server.url, read_s=5)
+    processor = RazorpayProcessor(base_url=server.url, read_s=30)
     yield processor
     await processor.aclose()
 

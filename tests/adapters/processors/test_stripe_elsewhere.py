@@ -52,7 +52,7 @@ def server() -> Iterator[Wire]:
 
 @pytest.fixture
 async def stripe(server: Wire) -> AsyncIterator[StripeProcessor]:
-    processor = StripeProcessor(base_url=server.url, read_s=5)
+    processor = StripeProcessor(base_url=server.url, read_s=30)
     yield processor
     await processor.aclose()
 
