@@ -32,6 +32,7 @@ from gateway.webhook_parts import PostgresWebhooks
 from projections import ledger, orders, statistics
 from projections.base import Page
 from projections.ledger import EntryRow, Place
+from projections.order_view import whole_ms
 from projections.orders import Cursor, Filters, OrderRow
 from projections.statistics import Statistics
 
@@ -223,7 +224,7 @@ async def _narrowed(db: Connection, asked: LedgerQuery) -> ledger.Filters:
     if isinstance(asked.as_of, int):
         upto = min(upto, asked.as_of)
     elif asked.as_of is not None:
-        upto = min(upto, await position_at(db, asked.as_of))
+        upto = min(upto, await position_at(db, whole_ms(asked.as_of)))
     return ledger.Filters(
         merchant_id=asked.merchant_id,
         mode=asked.mode,

@@ -17,6 +17,11 @@ Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})
 MinorUnits: TypeAlias = Annotated[int, Meta(description="Minor units of the currency.")]
 
 
+def whole_ms(at: datetime) -> datetime:
+    """Return the end of a time's millisecond: what `iso` tells of an event leads back to it."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000 + 999)
+
+
 def iso(at: datetime) -> str:
     """Return a time as ISO 8601 in UTC with milliseconds and `Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -25,9 +25,9 @@ from gateway.routes.orders import currency_of
 from projections.ledger import Account
 
 _MOMENT: Final = (
-    "\n\nWith `asOf`, a position or a time of commits, as it was then. The books are a read model "
-    "that may be a moment behind the log: `asOfPosition` says up to where the answer goes. With "
-    "`orderId` only what that order moved."
+    "\n\nWith `asOf`, a position or a time of commits (to its millisecond's end), as it was then. "
+    "The books are a read model that may be a moment behind the log: `asOfPosition` says up to "
+    "where the answer goes. With `orderId` only what that order moved."
 )
 
 BALANCES = Operation(

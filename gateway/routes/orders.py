@@ -26,6 +26,7 @@ from gateway.errors import invalid
 from gateway.headers import idempotency
 from gateway.operation import Operation, answer
 from gateway.views import OrdersView, OrderView, order_view, render_orders
+from projections.order_view import whole_ms
 from projections.orders import Cursor, Filters
 
 CREATE = Operation(
@@ -149,7 +150,7 @@ async def _as_of(ports: Ports, caller: Caller, order: Order, as_of: datetime | i
     if isinstance(as_of, int):
         then = fold(row for row in rows if row.position <= as_of)
     else:
-        then = fold(row for row in rows if row.recorded_at <= as_of)
+        then = fold(row for row in rows if row.recorded_at <= whole_ms(as_of))
     if then is None:
         raise not_found()
     return then

@@ -207,6 +207,7 @@ def test_every_position_and_time_shows_what_was_true_then(shop: Shop) -> None:
         "asOfPosition": 0, "asOf": None, "livemode": False, "balances": [],
     }  # fmt: skip
     now = shop.get("/v1/balances")
+    assert shop.get("/v1/balances", asOf=now["asOf"]) == now, "its own time leads back to it"
     assert shop.get("/v1/balances", asOf="2999-01-01T00:00:00Z")["balances"] == now["balances"]
     assert shop.get("/v1/balances", asOf=10**15)["balances"] == now["balances"]
 

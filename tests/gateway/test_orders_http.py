@@ -180,6 +180,17 @@ def test_order_as_of_its_creation_and_before(client: httpx.Client) -> None:
         is_problem(client.get(path, params={"asOf": bad}), 400, "invalid_request")
 
 
+def test_the_time_that_is_told_of_an_event_shows_the_order_with_it(client: httpx.Client) -> None:
+    order = create(client)
+    client.post(f"/v1/orders/{order['id']}/cancel")
+    path = f"/v1/orders/{order['id']}"
+    events = client.get(f"{path}/events").json()
+    for event in events if isinstance(events, list) else events["data"]:
+        then = client.get(path, params={"asOf": event["recordedAt"]})
+        assert then.status_code == 200, event
+        assert then.json()["version"] >= event["version"]
+
+
 def test_body_may_be_absent_where_nothing_is_required(client: httpx.Client) -> None:
     order = create(client)
     assert client.post(f"/v1/orders/{order['id']}/cancel").status_code == 200
