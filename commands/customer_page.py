@@ -12,7 +12,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 class TestCard(Value, frozen=True, kw_only=True):
     """A card that a test customer may choose; `says` tells what comes of it."""
 
-    __test__ = False
+    __test__ = False  # else pytest takes the class for one of its own
 
     token: str
     says: str
