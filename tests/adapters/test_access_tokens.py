@@ -123,7 +123,6 @@ def test_what_a_header_calls_critical_has_to_be_understood(tokens: AccessTokens)
         {"sid": None},
         {"jti": 1},
     ],
-    ids=str,
 )
 def test_a_claim_that_is_wrong_or_of_another_type_is_refused(
     tokens: AccessTokens, other: dict[str, Any]
