@@ -180,7 +180,8 @@ def explain(
     """
     if line.kind == "fee":
         return e.Match(), None
-    about = [f for f in facts if (f.kind, f.reference) == (line.kind, line.reference)]
+    named = [f for f in facts if line.reference in {f.reference, f.payment} - {None}]
+    about = [f for f in named if f.kind == line.kind]
     if not about:
         return ("not_ours" if line.reference is None else "unknown_payment"), None
     free = [fact for fact in about if fact.key not in taken]

@@ -18,6 +18,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         reference: the processor's id of it.
+        payment: of money that came back the payment; Razorpay's reports name that.
         amount: above zero where it came to the merchant.
         of: what a fee is recorded for; `fee_subject` its subject.
         fee: as it was recorded, None if none was.
@@ -32,6 +33,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     of: e.FeeOf
     stray: bool = False
     fee: Money | None = None
+    payment: str | None = None
 
     @property
     def key(self) -> Key:
@@ -49,8 +51,11 @@ def facts(rows: Sequence[e.Recorded]) -> list[Fact]:
     found: list[Fact] = []
     fees: dict[tuple[str, str], Money] = {}
     theirs: dict[str, tuple[str, str]] = {}
+    payments: dict[str, str] = {}
     for row in rows:
         match row.data:
+            case e.OrderCaptured() as taken:
+                payments[taken.attempt_id] = taken.processor_id
             case e.FeeRecorded() as fee:
                 fees[fee.of, fee.subject] = fee.amount
             case e.DisputeOpened() as opened:
@@ -60,7 +65,14 @@ def facts(rows: Sequence[e.Recorded]) -> list[Fact]:
         fact = _fact(row, theirs)
         if fact is not None:
             found.append(fact)
-    return [replace(fact, fee=fees.get((fact.of, _fee_subject(fact)))) for fact in found]
+    return [
+        replace(
+            fact,
+            fee=fees.get((fact.of, _fee_subject(fact))),
+            payment=payments.get(fact.attempt_id) if fact.is_reversal else None,
+        )
+        for fact in found
+    ]
 
 
 def _fee_subject(fact: Fact) -> str:

@@ -212,9 +212,11 @@ def _kind(item: Mapping[str, Any], net_minor: int) -> tuple[LineKind, str | None
         case "payment":
             return "capture", str(item["entity_id"])
         case "refund":
-            return "refund", str(item["entity_id"])
+            return "refund" if net_minor <= 0 else "refund_reversal", str(item["entity_id"])
         case "adjustment" if item.get("dispute_id"):
             return "dispute" if net_minor < 0 else "dispute_reversal", str(item["dispute_id"])
+        case "adjustment" if item.get("payment_id") and net_minor > 0:
+            return "refund_reversal", str(item["payment_id"])
         case _:
             return "other", None
 

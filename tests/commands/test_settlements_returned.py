@@ -132,6 +132,27 @@ async def test_a_refund_after_its_payments_settlement_makes_a_negative_one(clerk
     assert await available(clerk, "INR") == (0, 0)
 
 
+async def test_a_refund_that_comes_back_after_its_settlement_is_explained_by_its_payment(
+    clerk: Clerk,
+) -> None:
+    market, order = clerk.market, await in_rupees(clerk)
+    for amount in (20_000, 5_000):
+        await market.shop.refund(order, amount)
+        (order,) = await market.settle([order])
+    clerk.paid_out()
+    assert explained(*await clerk.fetch("razorpay"))
+    market.server.trigger("refund_failed", refund=order.refunds[0].processor_id)
+    order = await market.look_at(order)
+    assert order.amount_refunded == 5_000
+    assert await available(clerk, "INR") == (20_000, 0)
+    (payout,) = clerk.paid_out()
+    (done,) = await clerk.take_in("razorpay", clerk.report(payout))
+    assert reasons(done.settlement) == {"refund_reversal": None}
+    assert (await clerk.books())["receivable", "INR"] == 0
+    assert await available(clerk, "INR") == (0, 0)
+    assert await clerk.missing(days=-1) == []
+
+
 async def test_a_settlement_that_failed_is_at_the_processor_until_it_is_tried_again(
     clerk: Clerk,
 ) -> None:

@@ -74,6 +74,10 @@ RAZORPAY_ROWS = (
         "adj_2,adjustment,0.00,9.12,9.12,INR,0.00,0.00,0,1,02/03/2026 10:00:00,04/03/2026,setl_1,"
         f"by hand,,,,utr1,{END},"
     ),
+    (
+        "adj_3,adjustment,0.00,50.00,50.00,INR,0.00,0.00,0,1,02/03/2026 11:00:00,04/03/2026,setl_1,"
+        f"Refund reversed,,pay_1,,utr1,order_1{END},"
+    ),
     f"pay_2,payment,0.00,97.64,100.00,INR,2.36,0.36,0,0,03/03/2026 10:00:00,,,,[],,,,order_2{END},",
 )
 
@@ -120,15 +124,16 @@ def test_stripes_report_is_read_by_payout_the_earliest_first() -> None:
 def test_razorpays_report_is_read_by_settlement_and_what_is_not_settled_is_passed_over() -> None:
     (report,) = RAZORPAY.parse(razorpay(*RAZORPAY_ROWS))
     assert report.arrived_at == datetime(2026, 3, 3, 18, 30, tzinfo=UTC), "midnight in India"
-    assert report.amount == Money(48_820 - 20_000 - 9_000 + 912, "INR")
-    paid, refund, dispute, other = lines(report)
+    assert report.amount == Money(48_820 - 20_000 - 9_000 + 912 + 5_000, "INR")
+    paid, refund, dispute, other, returned = lines(report)
     assert (paid.kind, paid.reference, paid.gross) == ("capture", "pay_1", Money(50_000, "INR"))
     assert paid.fee == Money(1_180, "INR"), "with the tax on it"
     assert refund.at == datetime(2026, 3, 1, 19, tzinfo=UTC)
     assert (refund.kind, refund.gross) == ("refund", Money(-20_000, "INR"))
     assert (dispute.kind, dispute.reference) == ("dispute", "disp_1")
     assert (other.kind, other.reference) == ("other", None)
-    assert [entry.order_id for entry in report.entries] == ["ord_1", None, None, None]
+    assert (returned.kind, returned.reference) == ("refund_reversal", "pay_1")
+    assert [entry.order_id for entry in report.entries] == ["ord_1", None, None, None, None]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_a_line_of_stripe_that_is_not_as_documented_is_named(
     ("text", "line", "why"),
     [
         (razorpay(), 1, "no settlements"),
-        (razorpay(RAZORPAY_ROWS[4]), 1, "no settlements"),
+        (razorpay(RAZORPAY_ROWS[-1]), 1, "no settlements"),
         (razorpay(RAZORPAY_ROWS[0].replace("488.20", "488.21")), 2, "do not fit together"),
         (razorpay(RAZORPAY_ROWS[1].replace(",200.00,0.00,200", ",200.00,0.00,201")), 2, "fit"),
         (razorpay(RAZORPAY_ROWS[0].replace(",0,1,", ",0,yes,")), 2, "neither 0 nor 1"),
