@@ -13,10 +13,10 @@ from domain.ids import is_id
 from gateway import account_views as views
 from gateway.account_bodies import ApiKeyRequest
 from gateway.auth import authenticated, deps_of, reaches
-from gateway.decode import as_struct, json_body, no_query
+from gateway.decode import no_query
 from gateway.errors import Refused, invalid
-from gateway.headers import idempotency
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 
 LIST = Operation(
     id="listApiKeys",
@@ -74,10 +74,7 @@ async def list_keys(request: Request[Any, Any, Any]) -> Response[bytes]:
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Make a key and show its secret, once."""
     caller = await authenticated(request, "account:admin")
-    no_query(request)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, ApiKeyRequest)
+    body, once = await read_command(request, caller, ApiKeyRequest, required=True)
     deps = deps_of(request)
     missing = [scope for scope in body.scopes if scope not in caller.scopes]
     if missing:

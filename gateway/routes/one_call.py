@@ -15,10 +15,11 @@ from domain.order.state import Order
 from gateway import checkout_examples as examples
 from gateway.auth import authenticated, deps_of
 from gateway.bodies import OrdersQueryString, PaymentRequest
-from gateway.decode import as_struct, json_body, no_query, query
+from gateway.decode import no_query, query
 from gateway.errors import Refused
-from gateway.headers import idempotency, preferred_wait_s
+from gateway.headers import preferred_wait_s
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 from gateway.routes.orders import new_order, page_of
 from gateway.routes.payments import as_pay_order
 from gateway.views import OrderView, View, render_orders
@@ -84,11 +85,8 @@ LIST = Operation(
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Accept, route and pay."""
     caller = await authenticated(request, "payments:write")
-    no_query(request)
     wait_s = preferred_wait_s(request)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, PaymentRequest)
+    body, once = await read_command(request, caller, PaymentRequest, required=True)
     if once is None and body.external_id is None:
         raise Refused("idempotency_key_required")
     ports = deps_of(request).ports

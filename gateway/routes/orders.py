@@ -20,11 +20,11 @@ from gateway import examples
 from gateway.auth import authenticated, deps_of
 from gateway.bodies import OrderQueryString, OrderRequest, OrdersQueryString
 from gateway.cursor import as_cursor, cursor_text
-from gateway.decode import as_struct, json_body, no_query, query
+from gateway.decode import query
 from gateway.deps import Deps
 from gateway.errors import invalid
-from gateway.headers import idempotency
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 from gateway.views import OrdersView, OrderView, order_view, render_orders
 from projections.order_view import whole_ms
 from projections.orders import Cursor, Filters
@@ -85,10 +85,7 @@ def currency_of(given: str) -> str:
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Accept an order; it is `pending` until it is paid."""
     caller = await authenticated(request, "payments:write", cached=True)
-    no_query(request)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, OrderRequest)
+    body, once = await read_command(request, caller, OrderRequest, required=True)
     new = new_order(body)
     ports = deps_of(request).ports
     done = await create_order(ports, caller, new, once)

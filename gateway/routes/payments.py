@@ -23,6 +23,7 @@ from gateway.decode import as_struct, json_body, no_query
 from gateway.errors import invalid
 from gateway.headers import idempotency, preferred_wait_s
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 from gateway.views import OrderView, PaymentView, render_orders, render_payment
 
 PAY = Operation(
@@ -100,11 +101,8 @@ CANCEL = Operation(
 async def pay(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Route and pay."""
     caller = await authenticated(request, "payments:write", cached=True)
-    no_query(request)
     wait_s = preferred_wait_s(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, PayRequest)
+    body, once = await read_command(request, caller, PayRequest, required=False)
     asked = as_pay_order(body.processor, body.payment_method, body.return_url)
     ports = deps_of(request).ports
     done = await pay_order(ports, caller, order_id, asked, once, wait_s=wait_s)
@@ -164,10 +162,7 @@ def _proof(body: ConfirmRequest) -> CheckoutProof | None:
 async def capture(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Take all or a part of the hold."""
     caller = await authenticated(request, "payments:write", cached=True)
-    no_query(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, CaptureRequest)
+    body, once = await read_command(request, caller, CaptureRequest, required=False)
     ports = deps_of(request).ports
     done = await capture_order(
         ports, caller, order_id, amount_minor=body.amount, final=body.final, idempotency=once
@@ -180,11 +175,8 @@ async def capture(request: Request[Any, Any, Any], order_id: FromPath[str]) -> R
 async def cancel(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """End the order without money."""
     caller = await authenticated(request, "payments:write", cached=True)
-    no_query(request)
     wait_s = preferred_wait_s(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, CancelRequest)
+    body, once = await read_command(request, caller, CancelRequest, required=False)
     ports = deps_of(request).ports
     done = await cancel_order(
         ports, caller, order_id, reason=body.reason, idempotency=once, wait_s=wait_s

@@ -22,8 +22,8 @@ from gateway.account_bodies import ProcessorChange, ProcessorQueryString, Proces
 from gateway.auth import authenticated, deps_of, reaches
 from gateway.decode import as_struct, json_body, no_query, query
 from gateway.errors import FieldError, Refused, invalid
-from gateway.headers import idempotency
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 
 _BODY: dict[str, Any] = {
     "credentials": {"secretKey": "sk_test_51Example", "webhookSecret": "whsec_example"},
@@ -102,12 +102,9 @@ async def list_processors(request: Request[Any, Any, Any]) -> Response[bytes]:
 async def configure(request: Request[Any, Any, Any], processor: FromPath[str]) -> Response[bytes]:
     """Configure an account, or replace the one that is configured."""
     caller = await authenticated(request, "account:admin")
-    no_query(request)
     ports = deps_of(request).ports
     known = _known(ports, processor)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, ProcessorRequest)
+    body, once = await read_command(request, caller, ProcessorRequest, required=True)
     caller = _in_mode(caller, test_mode=body.test_mode)
     wanted = ProcessorAccount(
         processor=processor,

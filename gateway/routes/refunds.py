@@ -10,8 +10,7 @@ from commands.refund_order import refund_order
 from gateway import examples
 from gateway.auth import authenticated, deps_of
 from gateway.bodies import RefundRequest
-from gateway.decode import as_struct, json_body, no_query
-from gateway.headers import idempotency
+from gateway.decode import no_query
 from gateway.movement_views import (
     NewRefundView,
     RefundView,
@@ -21,6 +20,7 @@ from gateway.movement_views import (
     transaction_view,
 )
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 from projections.transactions import transactions
 
 REFUND = Operation(
@@ -63,10 +63,7 @@ TRANSACTIONS = Operation(
 async def refund(request: Request[Any, Any, Any], order_id: FromPath[str]) -> Response[bytes]:
     """Ask for a refund; it is `pending` until the processor has sent the money."""
     caller = await authenticated(request, "payments:write", cached=True)
-    no_query(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, RefundRequest)
+    body, once = await read_command(request, caller, RefundRequest, required=False)
     ports = deps_of(request).ports
     done = await refund_order(
         ports, caller, order_id, amount_minor=body.amount, reason=body.reason, idempotency=once

@@ -14,10 +14,10 @@ from domain.personal import LineItem
 from gateway import checkout_examples as examples
 from gateway.auth import authenticated, deps_of
 from gateway.bodies import CheckoutSessionRequest, SessionsQueryString
-from gateway.decode import as_struct, json_body, no_query, query
+from gateway.decode import no_query, query
 from gateway.errors import invalid
-from gateway.headers import idempotency
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 from gateway.routes.orders import currency_of
 from gateway.session_views import (
     NewSessionView,
@@ -75,10 +75,7 @@ LIST = Operation(
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Accept an order that its customer pays on our page."""
     caller = await authenticated(request, "payments:write")
-    no_query(request)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, CheckoutSessionRequest)
+    body, once = await read_command(request, caller, CheckoutSessionRequest, required=True)
     ports = deps_of(request).ports
     new = _new_order(body, ports.now())
     done = await create_order(ports, caller, new, once)

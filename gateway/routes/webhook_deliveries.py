@@ -10,7 +10,8 @@ from gateway.auth import authenticated, deps_of
 from gateway.decode import query
 from gateway.operation import JSON, Operation, answer
 from gateway.pagination import pagination
-from gateway.routes.webhook_endpoints import TAG, asked_nothing, reached
+from gateway.read_command import read_command
+from gateway.routes.webhook_endpoints import TAG, reached
 from gateway.webhook_bodies import (
     DeliveriesQueryString,
     EventsQueryString,
@@ -124,7 +125,7 @@ async def redeliver(
 ) -> Response[bytes]:
     """Send a delivery again."""
     caller, _, endpoint = await reached(request, endpoint_id)
-    once = await asked_nothing(request, caller)
+    _, once = await read_command(request, caller, NothingRequest, required=False)
     again = await deps_of(request).webhooks.send_again(
         caller, endpoint.mode, delivery_id, once, endpoint_id=endpoint.id
     )
@@ -151,7 +152,7 @@ async def list_webhooks(request: Request[Any, Any, Any]) -> Response[bytes]:
 async def retry(request: Request[Any, Any, Any], delivery_id: FromPath[str]) -> Response[bytes]:
     """Send a delivery again."""
     caller = await authenticated(request, "webhooks:write")
-    once = await asked_nothing(request, caller)
+    _, once = await read_command(request, caller, NothingRequest, required=False)
     again = await deps_of(request).webhooks.send_again(caller, caller.mode, delivery_id, once)
     return answer(views.webhook_view(again.delivery), replayed=again.replayed)
 

@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from msgspec import UNSET
 
 from commands.add_endpoint import NewEndpoint, ShownEndpoint, add_endpoint
-from commands.caller import Caller, Idempotency
+from commands.caller import Caller
 from commands.change_endpoint import EndpointChange, change_endpoint
 from commands.ping_endpoint import ping_endpoint
 from commands.ports import Ports
@@ -20,8 +20,8 @@ from gateway import webhook_views as views
 from gateway.auth import authenticated, deps_of, reaches
 from gateway.decode import as_struct, json_body, no_query, query
 from gateway.errors import invalid
-from gateway.headers import idempotency
 from gateway.operation import Operation, answer
+from gateway.read_command import read_command
 from gateway.webhook_bodies import (
     EndpointPatch,
     EndpointRequest,
@@ -95,7 +95,7 @@ ROTATE = Operation(
     id="rotateWebhookSecret",
     tag=TAG,
     summary="Sign with a new secret",
-    description="For 24 hours the old secret signs beside it.",
+    description="The new one signs within a second, and for 24 hours the old one beside it.",
     scope="webhooks:write",
     answer=EndpointView,
     example=views.NEW_ENDPOINT,
@@ -155,23 +155,11 @@ async def reached(
     return caller, ports, endpoint
 
 
-async def asked_nothing(request: Request[Any, Any, Any], caller: Caller) -> Idempotency | None:
-    """Read a request that says nothing; return its idempotency key."""
-    no_query(request)
-    raw = await json_body(request, required=False)
-    once = idempotency(request, caller, raw)
-    as_struct(raw, NothingRequest)
-    return once
-
-
 @post("/v1/webhook-endpoints", opt={"operation": CREATE})
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Make an endpoint and show its secret, once."""
     caller = await authenticated(request, "webhooks:write")
-    no_query(request)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, EndpointRequest)
+    body, once = await read_command(request, caller, EndpointRequest, required=True)
     mode: Mode = caller.mode
     if body.test_mode is not None:
         mode = "test" if body.test_mode else "live"
@@ -250,7 +238,7 @@ async def remove(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) ->
 async def rotate(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -> Response[bytes]:
     """Make a new secret and show it, once."""
     caller, ports, endpoint = await reached(request, endpoint_id)
-    once = await asked_nothing(request, caller)
+    _, once = await read_command(request, caller, NothingRequest, required=False)
     rotated = await rotate_secret(ports, caller, endpoint.id, once)
     return answer(await _shown(ports, rotated), replayed=rotated.replayed)
 
@@ -259,7 +247,7 @@ async def rotate(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) ->
 async def test(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -> Response[bytes]:
     """Send a ping."""
     caller, ports, endpoint = await reached(request, endpoint_id)
-    once = await asked_nothing(request, caller)
+    _, once = await read_command(request, caller, NothingRequest, required=False)
     pinged = await ping_endpoint(ports, caller, endpoint.id, once)
     shown = ShownEndpoint(endpoint=pinged.endpoint, secret=UNSET)
     return answer(await _shown(ports, shown), status=202, replayed=pinged.replayed)
@@ -271,10 +259,7 @@ async def test(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -> R
 async def recover(request: Request[Any, Any, Any], endpoint_id: FromPath[str]) -> Response[bytes]:
     """Send again what was missed of a time."""
     caller, _, endpoint = await reached(request, endpoint_id)
-    no_query(request)
-    raw = await json_body(request, required=True)
-    once = idempotency(request, caller, raw)
-    body = as_struct(raw, RecoverRequest)
+    body, once = await read_command(request, caller, RecoverRequest, required=True)
     if body.until is not None and body.until <= body.since:
         raise invalid("until", "is not after since")
     recovered = await deps_of(request).webhooks.recover(
