@@ -23,6 +23,7 @@ FAILING_MIN: Final = 3
 """An endpoint is failing after so many attempts and seconds of nothing but failures."""
 
 DISABLE_S: Final = 5 * 24 * 3600.0
+"""An endpoint that failed for so long is disabled."""
 
 log = structlog.get_logger(__name__)
 
