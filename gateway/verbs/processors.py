@@ -46,7 +46,7 @@ def processors() -> None:
     "source",
     type=click.File("r"),
     metavar="FILE",
-    help="Lines NAME=VALUE, or a JSON object; - is stdin.",
+    help="Lines NAME=VALUE, or a JSON object; - is stdin. STRIPE_SECRET_KEY is secret_key, too.",
 )
 @click.option("--keep", is_flag=True, help="Keep the credentials, change the rest.")
 @click.option("--priority", type=click.IntRange(0, 1000), default=1, show_default=True)
@@ -149,7 +149,8 @@ def _credentials(settings: "Settings", processor: str, source: IO[str] | None) -
     fields = made.fields
     common.run(made.aclose())
     if source is not None:
-        return Credentials(_parsed(source.read()))
+        given = _parsed(source.read())
+        return Credentials({name.removeprefix(f"{processor}_"): given[name] for name in given})
     values = {field.name: _asked(processor, field, fields) for field in fields}
     return Credentials({name: value for name, value in values.items() if value})
 

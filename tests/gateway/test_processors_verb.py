@@ -46,7 +46,12 @@ def listed(loop: Callable[..., Result], merchant: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "form", [f"SECRET_KEY='{SECRET}'\n# a note\n", f'{{"secret_key": "{SECRET}"}}']
+    "form",
+    [
+        f"SECRET_KEY='{SECRET}'\n# a note\n",
+        f"STRIPE_SECRET_KEY={SECRET}\n",
+        f'{{"secret_key": "{SECRET}"}}',
+    ],
 )
 def test_credentials_come_from_stdin(loop: Callable[..., Result], merchant: str, form: str) -> None:
     done = loop("processors", "set", "stripe", "--merchant", merchant, "--from", "-", stdin=form)
