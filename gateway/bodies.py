@@ -26,6 +26,20 @@ _SEEN: Final = (
 )
 """What an address may consist of: no spaces, and nothing that nobody sees."""
 
+_H: Final = "[0-9A-Fa-f]{1,4}"
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LAST: Final = rf"({_H}:{_H}|{_OCTET}(\.{_OCTET}){{3}})"
+_IPV6: Final = (
+    f"({_H}:){{6}}{_LAST}|::({_H}:){{5}}{_LAST}|({_H})?::({_H}:){{4}}{_LAST}"
+    f"|(({_H}:)?{_H})?::({_H}:){{3}}{_LAST}|(({_H}:){{0,2}}{_H})?::({_H}:){{2}}{_LAST}"
+    f"|(({_H}:){{0,3}}{_H})?::{_H}:{_LAST}|(({_H}:){{0,4}}{_H})?::{_LAST}"
+    f"|(({_H}:){{0,5}}{_H})?::{_H}|(({_H}:){{0,6}}{_H})?::"
+)
+"""RFC 3986, 3.2.2: a reader of URLs stumbles over anything else in brackets."""
+_PORT: Final = (
+    "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+)
+
 _NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
 
 
@@ -57,7 +71,7 @@ Email: TypeAlias = Annotated[str, form(f"^[{_SEEN}]{{1,64}}@[{_SEEN}]{{1,252}}$"
 Url: TypeAlias = Annotated[
     str,
     form(
-        r"^https?://(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9.-]{0,253})(:[0-9]{1,5})?"
+        rf"^https?://(\[({_IPV6})\]|[A-Za-z0-9][A-Za-z0-9.-]{{0,253}})(:({_PORT}))?"
         r"([/?#][!-\[\]-~]{0,1500})?$",
         max_length=2048,
         description="Absolute, http or https, without credentials.",

@@ -15,7 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.rate_limits import Limit, Taken
 from gateway import edge
-from gateway.errors import CODES
+from gateway.bodies import OrderRequest
+from gateway.checkout.turn import with_result
+from gateway.decode import as_struct
+from gateway.errors import CODES, Refused
 from tests.gateway.conftest import Service
 from tests.gateway.problems import is_problem
 
@@ -113,6 +116,23 @@ NO_JSON = (
 )  # fmt: skip
 
 
+# RFC 3986, 3.2.2 and 3.2.3; RFC 4291, 2.2 and RFC 5952, 4 for addresses in brackets.
+URLS = (
+    "https://shop.example", "http://shop.example:8080/a?b=c#d", "https://xn--r8jz45g.jp/",
+    "https://192.0.2.1/", "https://[::]/", "https://[::1]:65535/", "https://[2001:DB8::1]/x?y",
+    "https://[2001:db8:0:0:1:0:0:1]", "https://[::ffff:192.0.2.128]/", "https://[1:2:3:4:5:6:7::]",
+    "https://[ABCD:EF01:2345:6789:ABCD:EF01:2345:6789]", "https://[0:0:0:0:0:0:13.1.68.3]",
+)  # fmt: skip
+NO_URLS = (
+    "", "shop.example", "//shop.example", "https:shop.example", "https:///x", "https://",
+    "ftp://shop.example", "javascript:alert(1)", "data:text/html,x", "https://u@shop.example",
+    "https://u:p@shop.example", "https://shop.example:65536", "https://shop.example:0/",
+    "https://shop.example:99999/", "https://shop.example:x/", "https://[:::]/", "https://[1.2.3.4]",
+    "https://[::1", "https://::1/", "https://[::1]]/", "https://[1:2:3]/", "https://[1::2::3]/",
+    "https://[12345::]/", "https://[::256.0.0.1]/", "https://[::1%25lo]/", "https://[v1.x]/",
+    "https://[1:2:3:4:5:6:7:8:9]", "https://shop.example/a b", "https://shop.example/\n",
+    "https://shop.example\\@evil.example", "https://例え.jp/", "https://shop.example/ü",
+)  # fmt: skip
 # RFC 7240, 2 and 4.3: what says nothing about `wait`, or a number of seconds however large.
 PREFERENCES = (
     "respond-async, wait=0", "Lenient", "foo; some-parameter", 'foo; some-parameter=""', 'foo=""',
@@ -188,9 +208,25 @@ def test_an_e_mail_address_is_taken(client: httpx.Client, address: str) -> None:
 
 
 @pytest.mark.parametrize("address", NO_ADDRESSES)
-def test_what_is_no_e_mail_address_is_a_400(client: httpx.Client, address: str) -> None:
-    answer = client.post("/v1/orders", json={"amount": 1, "customerEmail": address})
-    is_problem(answer, 400, "invalid_request")
+def test_what_is_no_e_mail_address_is_a_400(address: str) -> None:
+    with pytest.raises(Refused, match="invalid_request"):
+        as_struct({"amount": 1, "customerEmail": address}, OrderRequest)
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_customer_is_sent_back_to_any_url_that_was_taken(url: str) -> None:
+    order = as_struct({"amount": 1, "returnUrl": url}, OrderRequest)
+    assert order.return_url == url
+    went, given = urlsplit(with_result(url, order_id="ord_1", status="captured")), urlsplit(url)
+    assert went._replace(query="") == given._replace(query="")
+    assert went.port == given.port
+    assert went.query.removeprefix(f"{given.query}&") == "orderId=ord_1&status=captured"
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_what_is_no_url_is_a_400(url: str) -> None:
+    with pytest.raises(Refused, match="invalid_request"):
+        as_struct({"amount": 1, "returnUrl": url}, OrderRequest)
 
 
 @pytest.mark.parametrize("raw", NO_JSON, ids=lambda raw: repr(raw[:40]))
