@@ -236,7 +236,7 @@ async def test_no_more_requests_are_queued_than_there_may_be() -> None:
 
 @pytest.fixture
 def impatient() -> Iterator[tuple[str, int]]:
-    """A server that waits for nobody for longer than until it looks again."""
+    """A server that waits for no head for longer than until it looks again."""
     ready: Future[int] = Future()
     ended: Future[asyncio.Event] = Future()
     loop = asyncio.new_event_loop()
@@ -244,7 +244,7 @@ def impatient() -> Iterator[tuple[str, int]]:
     async def main() -> None:
         stop = asyncio.Event()
         ended.set_result(stop)
-        patience = Patience(idle=0, head=0, body=0)
+        patience = Patience(head=0)
         await serve(Litestar(), "127.0.0.1", 0, stop, ready=ready.set_result, patience=patience)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
@@ -256,12 +256,10 @@ def impatient() -> Iterator[tuple[str, int]]:
 
 
 def test_the_server_looks_at_its_connections(impatient: tuple[str, int]) -> None:
-    for said, heard in ((b"", b""), (HEAD, b"HTTP/1.1 408 ")):
-        with socket.create_connection(impatient, timeout=60) as client:
-            client.sendall(said)
-            answer = b""
-            with contextlib.suppress(ConnectionError):
-                while part := client.recv(65_536):
-                    answer += part
-            assert answer.startswith(heard)
-            assert bool(answer) == bool(said)
+    with socket.create_connection(impatient, timeout=60) as client:
+        client.sendall(HEAD)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while part := client.recv(65_536):
+                answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
