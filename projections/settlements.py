@@ -249,6 +249,13 @@ WHERE (%(merchant_id)s::text IS NULL OR f.merchant_id = %(merchant_id)s)
   AND NOT EXISTS (
       SELECT 1 FROM settlement_lines l
       WHERE l.matched AND (l.order_id, l.kind, l.subject) = (f.order_id, f.kind, f.subject))
+  AND NOT EXISTS (  -- what came back before any report is in none: the two cancel each other out
+      SELECT 1 FROM settlement_facts o
+      WHERE o.order_id = f.order_id AND o.subject = f.subject AND o.currency = f.currency
+        AND o.kind IS NOT NULL AND o.amount_minor = -f.amount_minor
+        AND NOT EXISTS (
+            SELECT 1 FROM settlement_lines l
+            WHERE l.matched AND (l.order_id, l.kind, l.subject) = (o.order_id, o.kind, o.subject)))
 ORDER BY f.occurred_at, f.order_id LIMIT %(limit)s
 """
 
@@ -281,7 +288,10 @@ async def missing(
     before: datetime,
     limit: int,
 ) -> list[MissingRow]:
-    """Return what moved before a time at one of the processors and is in no report."""
+    """Return what moved before a time at one of the processors and is in no report.
+
+    What went and came back, both in no report, is not missing.
+    """
     params = {"merchant_id": merchant_id, "mode": mode, "limit": limit}
     params |= {"processors": list(processors), "before": before}
     async with db.cursor(row_factory=class_row(MissingRow)) as cursor:

@@ -121,12 +121,15 @@ BEGIN
             WHERE i.cmd <> ALL (refused);
     END IF;
     IF cardinality(c_cmd) > 0 THEN
-        -- Without an owner a value is given back; nobody is in its way.
-        DELETE FROM claims
-            USING unnest(c_cmd, c_kind, c_scope, c_value, c_owner)
-                AS c (cmd, kind, scope, value, owner)
-            WHERE c.cmd <> ALL (refused) AND c.owner IS NULL AND claims.kind = c.kind
-              AND claims.scope = c.scope AND claims.value = c.value;
+        -- Without an owner a value is given back; nobody is in its way. It is rare: all other
+        -- appends are spared a join that the planner may make of the whole table.
+        IF array_position(c_owner, NULL) IS NOT NULL THEN
+            DELETE FROM claims
+                USING unnest(c_cmd, c_kind, c_scope, c_value, c_owner)
+                    AS c (cmd, kind, scope, value, owner)
+                WHERE c.cmd <> ALL (refused) AND c.owner IS NULL AND claims.kind = c.kind
+                  AND claims.scope = c.scope AND claims.value = c.value;
+        END IF;
         INSERT INTO claims
             SELECT c.kind, c.scope, c.value, c.owner
             FROM unnest(c_cmd, c_kind, c_scope, c_value, c_owner)

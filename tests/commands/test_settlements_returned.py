@@ -153,6 +153,23 @@ async def test_a_refund_that_comes_back_after_its_settlement_is_explained_by_its
     assert await clerk.missing(days=-1) == []
 
 
+async def test_a_refund_that_comes_back_before_any_settlement_is_not_missing(
+    clerk: Clerk,
+) -> None:
+    market, order = clerk.market, await in_rupees(clerk)
+    await market.shop.refund(order, 20_000)
+    (order,) = await market.settle([order])
+    market.server.trigger("refund_failed", refund=order.refunds[0].processor_id)
+    order = await market.look_at(order)
+    assert order.amount_refunded == 0
+    assert [row.kind for row in await clerk.missing(days=-1)] == ["capture"]
+    clerk.paid_out()
+    (done,) = await clerk.fetch("razorpay")
+    assert reasons(done.settlement) == {"capture": None}
+    assert await clerk.missing(days=-1) == []
+    assert await available(clerk, "INR") == (0, 0)
+
+
 async def test_a_settlement_that_failed_is_at_the_processor_until_it_is_tried_again(
     clerk: Clerk,
 ) -> None:
