@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 from domain.order.parts import Refund
 from gateway.views import MinorUnits, Time, View, iso
-from projections.transactions import Transaction
+from projections.movements import Transaction
 
 RefundStatus: TypeAlias = Literal["pending", "succeeded", "failed"]
 

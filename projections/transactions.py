@@ -1,187 +1,15 @@
 """One row per movement of an order: authorization, capture, refund, void, dispute."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
 from psycopg import sql
-from psycopg.rows import class_row
 
 from domain.events import Recorded
-from domain.metadata import Mode
-from domain.money import Money
-from domain.order.parts import Attempt, Capture, Dispute, Refund, Release
 from domain.order.state import Order
 from projections.base import Connection, columns, named
+from projections.movements import Transaction, movements
 from projections.order_state import encode_state, fold_row, load_states
-
-TransactionType = Literal["authorization", "capture", "refund", "void", "dispute"]
-TransactionStatus = Literal["pending", "success", "failed"]
-
-
-class Transaction(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement, as the merchant sees it.
-
-    Attributes:
-        id: of the attempt, capture, refund or dispute; a void's is made from its attempt's.
-        processor_transaction_id: the processor's id of it, once there is one.
-    """
-
-    id: str
-    order_id: str
-    merchant_id: str
-    mode: Mode
-    type: TransactionType
-    amount_minor: int
-    currency: str
-    status: TransactionStatus
-    processor: str
-    created_at: datetime
-    updated_at: datetime
-    processor_transaction_id: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-
-
-def transactions(order: Order) -> list[Transaction]:
-    """Return the movements of an order, newest first; strays and their refunds are not shown."""
-    return sorted(_movements(order), key=lambda t: t.created_at, reverse=True)
-
-
-def _movements(order: Order) -> list[Transaction]:
-    found = [_authorization(order, attempt) for attempt in order.attempts]
-    found.extend(_capture(order, capture) for capture in order.captures)
-    found.extend(_refund(order, refund) for refund in order.refunds if refund.kind == "merchant")
-    found.extend(_voids(order))
-    found.extend(_dispute(order, dispute) for dispute in order.disputes)
-    return found
-
-
-def _of(order: Order, kind: TransactionType, **fields: Any) -> Transaction:
-    fields.setdefault("currency", order.amount.currency)
-    return Transaction(
-        order_id=order.id, merchant_id=order.merchant_id, mode=order.mode, type=kind, **fields
-    )
-
-
-def _authorization(order: Order, attempt: Attempt) -> Transaction:
-    """An attempt that was authorized once stays a success, whatever became of the hold."""
-    failed = attempt.status in {"declined", "fenced"}
-    failure = attempt.failure
-    status = "success" if attempt.authorized else "failed" if failed else "pending"
-    return _of(
-        order,
-        "authorization",
-        id=attempt.id,
-        amount_minor=(attempt.authorized or order.amount).minor,
-        status=status,
-        processor=attempt.processor,
-        processor_transaction_id=attempt.payment_id,
-        error_code=failure.code if failure else attempt.proof if status == "failed" else None,
-        error_message=failure.message if failure else None,
-        created_at=attempt.created_at,
-        updated_at=attempt.updated_at,
-    )
-
-
-_STATUS: Final[Mapping[str, TransactionStatus]] = {
-    "pending": "pending",
-    "unknown": "pending",
-    "succeeded": "success",
-    "failed": "failed",
-}
-
-
-def _capture(order: Order, part: Capture) -> Transaction:
-    return _moved(order, "capture", part)
-
-
-def _refund(order: Order, part: Refund) -> Transaction:
-    return _moved(order, "refund", part)
-
-
-def _moved(order: Order, kind: TransactionType, part: Capture | Refund) -> Transaction:
-    return _of(
-        order,
-        kind,
-        id=part.id,
-        amount_minor=part.amount.minor,
-        currency=part.amount.currency,
-        status=_STATUS[part.status],
-        processor=part.processor,
-        processor_transaction_id=part.processor_id,
-        error_code=part.error_code,
-        error_message=part.error_message,
-        created_at=part.created_at,
-        updated_at=part.updated_at,
-    )
-
-
-def _voids(order: Order) -> list[Transaction]:
-    """Return one movement per release of held money, numbered where an attempt has several."""
-    found: list[Transaction] = []
-    for release in (*order.releases, *_left(order)):
-        if release.amount.minor == 0:
-            continue
-        stem = "void_" + release.attempt_id.removeprefix("att_")
-        number = 1 + sum(1 for earlier in found if earlier.id.split(".")[0] == stem)
-        attempt = order.attempt(release.attempt_id)
-        void = _of(
-            order,
-            "void",
-            id=stem if number == 1 else f"{stem}.{number}",
-            amount_minor=release.amount.minor,
-            status="success",
-            processor=release.processor,
-            processor_transaction_id=attempt.payment_id if attempt else None,
-            created_at=release.created_at,
-            updated_at=release.created_at,
-        )
-        found.append(void)
-    return found
-
-
-def _left(order: Order) -> Iterator[Release]:
-    """Give what final captures left of a hold: it went back with them, nobody asked for a void."""
-    for attempt in order.attempts:
-        captures = [
-            part
-            for part in order.captures
-            if part.attempt_id == attempt.id and part.status == "succeeded"
-        ]
-        if attempt.authorized is None or not captures:
-            continue
-        gone = sum(r.amount.minor for r in order.releases if r.attempt_id == attempt.id)
-        taken = sum(part.amount.minor for part in captures)
-        held = attempt.held.minor if attempt.held else 0
-        left = attempt.authorized.minor - taken - gone - held
-        if left > 0:
-            yield Release(
-                attempt_id=attempt.id,
-                processor=attempt.processor,
-                amount=Money(left, attempt.authorized.currency),
-                created_at=captures[-1].updated_at,
-                cause="voided",
-            )
-
-
-def _dispute(order: Order, dispute: Dispute) -> Transaction:
-    """A dispute succeeds when the cardholder's bank gets the money."""
-    outcome: dict[str, TransactionStatus] = {"open": "pending", "lost": "success"}
-    return _of(
-        order,
-        "dispute",
-        id=dispute.id,
-        amount_minor=dispute.amount.minor,
-        currency=dispute.amount.currency,
-        status=outcome.get(dispute.status, "failed"),
-        processor=dispute.processor,
-        processor_transaction_id=dispute.processor_id,
-        created_at=dispute.created_at,
-        updated_at=dispute.updated_at,
-    )
-
 
 _SCHEMA: Final = """
 CREATE TABLE {transactions} (
@@ -305,10 +133,10 @@ def changes(
         stream_id = row.stream_id
         order = orders.get(stream_id) or before.get(stream_id)
         if stream_id not in shown:
-            shown[stream_id] = {t.id: t for t in _movements(order)} if order else {}
+            shown[stream_id] = {t.id: t for t in movements(order)} if order else {}
         order = orders[stream_id] = fold_row(order, row)
         earlier = shown[stream_id]
-        for movement in _movements(order):
+        for movement in movements(order):
             if earlier.get(movement.id) != movement:
                 earlier[movement.id] = movement
                 changed[stream_id, movement.id] = (movement, row.position)
@@ -334,20 +162,3 @@ def columns_of(movement: Transaction, position: int) -> tuple[Any, ...]:
         movement.updated_at,
         position,
     )
-
-
-_NEWEST: Final = """
-SELECT id, order_id, merchant_id, mode, type, amount_minor, currency, status, processor,
-       processor_transaction_id, error_code, error_message, created_at, updated_at
-FROM transactions WHERE merchant_id = %s AND mode = %s
-ORDER BY created_at DESC, order_id DESC, id DESC LIMIT %s OFFSET %s
-"""
-
-
-async def newest(
-    db: Connection, *, merchant_id: str, mode: Mode, limit: int = 25, offset: int = 0
-) -> list[Transaction]:
-    """Return a merchant's movements, newest first."""
-    async with db.cursor(row_factory=class_row(Transaction)) as cursor:
-        await cursor.execute(_NEWEST, (merchant_id, mode, limit, offset))
-        return await cursor.fetchall()

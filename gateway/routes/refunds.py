@@ -21,7 +21,7 @@ from gateway.movement_views import (
 )
 from gateway.operation import Operation, answer
 from gateway.read_command import read_command
-from projections.transactions import transactions
+from projections.movements import transactions
 
 REFUND = Operation(
     id="refundOrder",

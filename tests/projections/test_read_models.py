@@ -24,6 +24,7 @@ from domain.order.evolve import evolve, fold
 from domain.order.state import Order
 from projections import PROJECTIONS, orders, transactions
 from projections.base import PerStream
+from projections.movements import transactions as movements_of
 from projections.order_state import decode_state, encode_state
 from projections.orders import Cursor, Filters, OrdersView
 from replay.compare import compare
@@ -77,7 +78,7 @@ async def test_a_row_of_orders_is_the_fold_of_its_stream(
         order = fold(events)
         assert order is not None
         expected.append((*orders.columns_of(order, events[-1].position), None))
-        movements += [m.id for m in transactions.transactions(order)]
+        movements += [m.id for m in movements_of(order)]
     assert await rows(db, "orders") == sorted(expected)
     assert sorted(row[1] for row in await rows(db, "transactions")) == sorted(movements)
     assert len(movements) == 60
@@ -343,7 +344,7 @@ def test_a_movement_fails_with_its_attempt_and_a_void_follows_a_release() -> Non
     ]
     order = fold(_recorded(facts))
     assert order is not None
-    shown = [(t.type, t.status, t.id, t.error_code) for t in transactions.transactions(order)]
+    shown = [(t.type, t.status, t.id, t.error_code) for t in movements_of(order)]
     assert shown == [
         ("void", "success", "void_2", None),
         ("authorization", "success", "att_2", None),
@@ -372,9 +373,7 @@ def test_what_a_final_capture_leaves_of_a_hold_is_a_void() -> None:
         _captured("a", 300, 0, 700),
         _captured("b", 400, 300, 0),
     ]
-    kept, final = [
-        transactions.transactions(o) for n in (4, 5) if (o := fold(_recorded(facts[:n])))
-    ]
+    kept, final = [movements_of(o) for n in (4, 5) if (o := fold(_recorded(facts[:n])))]
     assert [(t.type, t.amount_minor) for t in kept] == [("capture", 300), ("authorization", 1000)]
     voids = [(t.id, t.amount_minor, t.status, t.processor_transaction_id) for t in final
              if t.type == "void"]  # fmt: skip
@@ -392,7 +391,7 @@ def test_what_was_authorized_was_captured_given_back_or_is_held() -> None:
             if order.discrepancies:
                 break
             sums: Counter[str] = Counter()
-            for one in transactions.transactions(order):
+            for one in movements_of(order):
                 sums[one.type] += one.amount_minor if one.status == "success" else 0
             held = sum(a.held.minor for a in order.attempts if a.held is not None)
             assert sums["authorization"] - sums["capture"] - sums["void"] == held, row.data
