@@ -175,6 +175,11 @@ def message(row: Row, log_id: str) -> tuple[str, dict[str, str]]:
     return _UNSAFE.sub("-", "\0".join(("loop", *tokens))).replace("\0", "."), headers
 
 
+def subject_of(tag: str) -> str:
+    """Return the subject of all events with this tag, whoever's they are."""
+    return f"loop.*.*.*.{_UNSAFE.sub('-', tag)}"
+
+
 def row_of(sequence: int, headers: Mapping[str, str], payload: bytes) -> Row:
     """Return the row that a message carries.
 

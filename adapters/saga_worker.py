@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from psycopg import AsyncConnection
 
 from adapters.migrations import OPTIONS
-from adapters.nats import STREAM, Bus, Disconnected
+from adapters.nats import STREAM, Bus, Disconnected, subject_of
 from commands.ports import DueRow, DueRows
 from commands.sagas.payment import PaymentSaga
 from domain.errors import Unavailable
@@ -24,7 +24,7 @@ IDLE_S: Final = 1.0
 FAILED_S: Final = 0.25
 """A worker that could not claim is not poked sooner: a server that comes up is left alone."""
 CONSUMER: Final = "payment-saga"
-POKES: Final = [f"loop.*.*.*.{tag_of(kind)}" for kind in OPENS]
+POKES: Final = [subject_of(tag_of(kind)) for kind in OPENS]
 """Subjects of the events after which there may be something to do at once."""
 
 waiting = Gauge("saga_acting", "Steps that this worker is acting on", multiprocess_mode="livesum")
