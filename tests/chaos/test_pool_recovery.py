@@ -16,7 +16,7 @@ from tests.places import in_memory
 from tests.shop import Shop
 from tests.waiting import until
 
-ATTEMPTS = 20
+ATTEMPTS = 7
 PAUSE_MAX_S = 4.0
 """A pool whose pauses double pauses longer than that before so many attempts."""
 

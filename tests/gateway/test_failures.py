@@ -151,13 +151,16 @@ def test_database_away_is_a_503_and_the_process_lives(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                     (name,),
                 )
-                for method, path in (
-                    ("POST", "/v1/orders"),
-                    ("GET", f"/v1/orders/{order_id}"),
-                    ("GET", "/v1/orders"),
-                ):
-                    json_body = {"amount": 1} if method == "POST" else None
-                    answer = client.request(method, path, json=json_body)
+                requests = [
+                    ("POST", "/v1/orders", {"amount": 1}),
+                    ("GET", f"/v1/orders/{order_id}", None),
+                    ("GET", "/v1/orders", None),
+                ]
+                with ThreadPoolExecutor(len(requests)) as together:
+                    answers = together.map(
+                        lambda r: client.request(r[0], r[1], json=r[2]), requests
+                    )
+                for answer in answers:
                     is_problem(answer, 503, "database_unavailable")
                     assert int(answer.headers["retry-after"]) >= 1
                 ready = client.get("/ready")
