@@ -24,6 +24,10 @@ CONNECTIONS_MAX: Final = 10_000
 FILES_KEPT: Final = 200
 """For the database, NATS, logs and libraries."""
 
+ACCEPTED_AT_ONCE: Final = 8
+"""Connections in one turn of the event loop, which takes one from each listener. A turn of a busy
+process serves all its connections: the 200th new one waited for over a second."""
+
 TICKS_PER_LOOK: Final = 10
 """uvicorn ticks ten times a second."""
 
@@ -110,7 +114,8 @@ async def serve(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound: int = listener.getsockname()[1]
         server = _Server(config, lambda: ready(bound) if ready else None, patience or Patience())
-        serving = asyncio.create_task(server.serve([listener]))
+        listeners = [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
+        serving = asyncio.create_task(server.serve(listeners))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,10 +7,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import uvicorn
+import uvloop
 from litestar import Litestar
 from typing_extensions import override
 from uvicorn.server import ServerState
@@ -263,3 +265,32 @@ def test_the_server_looks_at_its_connections(impatient: tuple[str, int]) -> None
             while part := client.recv(65_536):
                 answer += part
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_new_connections_are_taken_several_at_a_turn_of_a_busy_server() -> None:
+    number = 64
+
+    async def turns_taken() -> int:
+        stop = asyncio.Event()
+        ready = asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(
+            serve(Litestar(), "127.0.0.1", 0, stop, ready=ready.set_result)
+        )
+        where = ("127.0.0.1", await ready)
+        clients = [socket.create_connection(where) for _ in range(number)]
+        files, turns = open_files(), 0
+        while open_files() < files + number:
+            await asyncio.sleep(0)
+            turns += 1
+        for client in clients:
+            client.close()
+        stop.set()
+        await serving
+        return turns
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(turns_taken()) < number / 2
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
