@@ -42,7 +42,7 @@ up: install
 	$(BIN)/loop up $(ARGS)
 
 test: install
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .
@@ -50,7 +50,7 @@ check: install
 	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
 	$(UV) lock --check --offline
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 SEED ?= 1
 SECONDS ?= 60

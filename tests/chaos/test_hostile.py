@@ -6,9 +6,9 @@ from tests.chaos.hostile import hostile
 from tests.chaos.run import show
 
 SEED = 5
-ORDERS = 80
-SECONDS = 12.0
-FAULTS_MIN = 3
+ORDERS = 200
+SECONDS = 30.0
+FAULTS_MIN = 8
 
 
 @pytest.mark.timeout(600)
