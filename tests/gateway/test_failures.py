@@ -151,16 +151,13 @@ def test_database_away_is_a_503_and_the_process_lives(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                     (name,),
                 )
-                requests = [
-                    ("POST", "/v1/orders", {"amount": 1}),
-                    ("GET", f"/v1/orders/{order_id}", None),
-                    ("GET", "/v1/orders", None),
-                ]
-                with ThreadPoolExecutor(len(requests)) as together:
-                    answers = together.map(
-                        lambda r: client.request(r[0], r[1], json=r[2]), requests
-                    )
-                for answer in answers:
+                with ThreadPoolExecutor(3) as together:
+                    asking = [
+                        together.submit(client.post, "/v1/orders", json={"amount": 1}),
+                        together.submit(client.get, f"/v1/orders/{order_id}"),
+                        together.submit(client.get, "/v1/orders"),
+                    ]
+                for answer in [one.result() for one in asking]:
                     is_problem(answer, 503, "database_unavailable")
                     assert int(answer.headers["retry-after"]) >= 1
                 ready = client.get("/ready")

@@ -264,7 +264,7 @@ def test_an_auditor_with_books_of_his_own_agrees(service: Service) -> None:
     with Shop(service) as one, Shop(service) as two:
         shops = (one, two)
         with ThreadPoolExecutor(7) as together:
-            list(together.map(lambda n: play(shops[n % 2], Random(n)), range(14)))
+            list(together.map(play, shops * 7, map(Random, range(14))))
         for shop in shops:
             asyncio.run(until(shop.is_settled, 60))
             shop.level()
