@@ -1,6 +1,8 @@
 """The sandbox that `loop up` runs: where it is, what it is started with, whom it tells."""
 # The supervisor imports it: nothing heavy.
 
+import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -51,7 +53,8 @@ class RunningSandbox:
                     f"{name} holds a live key, and no sandbox runs beside live money: {INSTEAD}"
                 )
         before = told(home)
-        port = free_port(preferred=(urlsplit(before.url).port if before else None) or PORT)
+        wanted = (urlsplit(before.url).port if before else None) or PORT
+        port = free_port(preferred=wanted if _claims(wanted) else None)
         return cls(
             home,
             port,
@@ -109,3 +112,20 @@ class RunningSandbox:
                 control.ask("POST", "webhooks", **given, url=moved, secret=one["secrets"][0])
                 control.ask("DELETE", f"webhooks/{one['id']}")
         return bool(ours)
+
+
+def _claims(port: int) -> bool:
+    """Claim a port until this process ends; False where another `loop up` has claimed it.
+
+    Seconds lie between the look whether a port is free and its sandbox's start: of two that begin
+    at one moment both would find it free. The name is abstract: nothing of it is left behind.
+    """
+    if sys.platform != "linux":
+        return True
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0loop-sandbox-{port}")
+        except OSError:
+            return False
+        claim.detach()
+        return True
