@@ -22,7 +22,7 @@ _KEEP: Final = """
 async def once(
     db: AsyncConnection[Any], idempotency: Idempotency | None
 ) -> AsyncIterator[str | None]:
-    """Yield what an equal request was answered, None for the first; others wait until it is done.
+    """Yield what an equal request was answered, None for the first; none runs beside another.
 
     Args:
         db: an autocommitting connection, on which `keep` is called as well.
