@@ -20,7 +20,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
         reference: the processor's id of it.
         payment: of money that came back the payment; Razorpay's reports name that.
         amount: above zero where it came to the merchant.
-        of: what a fee is recorded for; `fee_subject` its subject.
+        of: what a fee of it is recorded for.
         fee: as it was recorded, None if none was.
     """
 
